@@ -1,0 +1,78 @@
+package tensor
+
+import (
+	"fmt"
+	"sync"
+	"unsafe"
+)
+
+// arenaAlign keeps buffers apart by whole cache lines, so that two writers never share one.
+const arenaAlign = 64
+
+// Arena is one region of memory outside the Go heap. Buffers are cut from its front and are all
+// given back together by Close: KV caches and activations live as long as their device.
+// Pages cost nothing until they are touched.
+type Arena struct {
+	name string
+	mem  []byte
+	fd   int // memfd, or -1
+
+	mu   sync.Mutex
+	used int
+}
+
+// NewArena reserves size bytes. The name appears in errors and, on Linux, in /proc/PID/maps.
+func NewArena(name string, size int) (*Arena, error) {
+	if size <= 0 {
+		return nil, fmt.Errorf("tensor: arena %s: size %d: want more than 0", name, size)
+	}
+	mem, fd, err := mapRegion(name, size)
+	if err != nil {
+		return nil, fmt.Errorf("tensor: arena %s: %d bytes: %w: ask for a smaller KV cache or batch", name, size, err)
+	}
+	return &Arena{name: name, mem: mem, fd: fd}, nil
+}
+
+// Bytes cuts n bytes, zeroed, 64-byte aligned, valid until Close.
+func (a *Arena) Bytes(n int) ([]byte, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if n < 0 || n > len(a.mem)-a.used {
+		return nil, fmt.Errorf("tensor: arena %s: %d bytes wanted, %d of %d left", a.name, n, len(a.mem)-a.used, len(a.mem))
+	}
+	b := a.mem[a.used : a.used+n : a.used+n]
+	a.used = min(len(a.mem), (a.used+n+arenaAlign-1)/arenaAlign*arenaAlign)
+	return b, nil
+}
+
+// Used and Cap are bytes handed out and bytes reserved.
+func (a *Arena) Used() int { a.mu.Lock(); defer a.mu.Unlock(); return a.used }
+
+// Cap is the number of bytes reserved.
+func (a *Arena) Cap() int { return len(a.mem) }
+
+// Close gives the region back. No buffer of the arena may be used afterwards.
+func (a *Arena) Close() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.mem == nil {
+		return nil
+	}
+	err := unmapRegion(a.mem, a.fd)
+	a.mem, a.fd = nil, -1
+	return err
+}
+
+// Slice cuts n numbers of type T from an arena.
+func Slice[T float32 | uint16 | int8 | int32](a *Arena, n int) ([]T, error) {
+	var t T
+	size := int(unsafe.Sizeof(t))
+	if n < 0 || n > (1<<62)/size {
+		return nil, fmt.Errorf("tensor: arena %s: %d elements", a.name, n)
+	}
+	b, err := a.Bytes(n * size)
+	if err != nil || n == 0 {
+		return nil, err
+	}
+	return unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(b))), n), nil
+}
