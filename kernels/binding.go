@@ -1,0 +1,90 @@
+package kernels
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Binding says which library computes which op at which layers: a list of entries
+//
+//	op[@layers]=library[/variant]     expert=cpu/generic, attend@0-3=ref
+//	library[/variant]                 every op
+//
+// separated by commas; later entries win. The empty binding takes the best library for everything.
+type Binding struct{ entries []bindingEntry }
+
+type bindingEntry struct {
+	op      Op // NumOps: every op
+	lo, hi  int
+	library string
+}
+
+const everyLayer = 1 << 30
+
+// ParseBinding reads a binding and checks that its libraries exist and can run here.
+func ParseBinding(s string) (Binding, error) {
+	var b Binding
+	for _, part := range strings.Split(s, ",") {
+		part = strings.TrimSpace(part)
+		if part == "" {
+			continue
+		}
+		e := bindingEntry{op: NumOps, lo: -1, hi: everyLayer, library: part}
+		if left, lib, ok := strings.Cut(part, "="); ok {
+			e.library = lib
+			name, layers, ranged := strings.Cut(left, "@")
+			op, err := parseOp(name)
+			if err != nil {
+				return b, fmt.Errorf("kernels: binding %q: %w", part, err)
+			}
+			e.op = op
+			if ranged {
+				if e.lo, e.hi, err = parseRange(layers); err != nil {
+					return b, fmt.Errorf("kernels: binding %q: layers: %w", part, err)
+				}
+			}
+		}
+		if _, err := Find(e.library); err != nil || e.library == "" {
+			return b, fmt.Errorf("kernels: binding %q: want op[@layers]=library, as expert=cpu/generic or attend@0-3=ref: %w", part, err)
+		}
+		b.entries = append(b.entries, e)
+	}
+	return b, nil
+}
+
+// Library is the name bound to an op of a layer (-1 outside the layers); "" means the best one.
+func (b Binding) Library(op Op, layer int) string {
+	for i := len(b.entries) - 1; i >= 0; i-- {
+		e := b.entries[i]
+		if (e.op == op || e.op == NumOps) && e.lo <= layer && layer <= e.hi {
+			return e.library
+		}
+	}
+	return ""
+}
+
+func parseOp(s string) (Op, error) {
+	var names []string
+	for o := range NumOps {
+		if Table[o].Name == s {
+			return o, nil
+		}
+		names = append(names, Table[o].Name)
+	}
+	return 0, fmt.Errorf("op %q, want one of %s", s, strings.Join(names, ", "))
+}
+
+func parseRange(s string) (lo, hi int, err error) {
+	a, b, ranged := strings.Cut(s, "-")
+	if lo, err = strconv.Atoi(a); err == nil {
+		hi = lo
+		if ranged {
+			hi, err = strconv.Atoi(b)
+		}
+	}
+	if err != nil || lo < 0 || hi < lo {
+		return 0, 0, fmt.Errorf("%q, want a layer or lo-hi", s)
+	}
+	return lo, hi, nil
+}

@@ -1,0 +1,147 @@
+package ref
+
+import (
+	"math"
+
+	"troupe/kernels"
+	"troupe/tensor"
+)
+
+// linear: y[n N] = x[n K] · w[K N], for each weight of the call.
+func linear(c *kernels.Call, f *kernels.Frame, a kernels.Arith) {
+	x := f.Bufs[c.In[0]]
+	for i, w := range c.Weights {
+		y := f.Bufs[c.Out[i]]
+		for r := range f.Rows.N {
+			row := y[r*w.Out : (r+1)*w.Out]
+			MatVec(row, x[r*w.In:(r+1)*w.In], w, a)
+			if a == kernels.Reference {
+				roundBF16(row)
+			}
+		}
+	}
+}
+
+// MatVec is y[Out] = x[In] · w under an arithmetic, in the canonical order of kernels/order.go. Under
+// Reference the weights are rounded to bfloat16 and the sums are float32: rounding the result is the
+// caller's matter, since the reference does not always.
+func MatVec(y, x []float32, w *kernels.Weight, a kernels.Arith) {
+	switch {
+	case a == kernels.Int8 && w.Quantised():
+		matVecInt8(y, x, w)
+	default:
+		matVecFloat(y, x, w, a)
+	}
+}
+
+func matVecFloat(y, x []float32, w *kernels.Weight, a kernels.Arith) {
+	for o := range y {
+		y[o] = 0
+		t, group := float32(0), 0
+		endGroup := func() {
+			switch {
+			case a == kernels.Reference || !w.Quantised(): // scaled already, or never
+				y[o] += t
+			default:
+				y[o] += float32(t * w.Scales[group*w.Out+o])
+			}
+			t = 0
+		}
+		kernels.Blocks(w.In, w.Groups, func(g, lo, hi int) {
+			if g != group {
+				endGroup()
+				group = g
+			}
+			s := float32(0)
+			for k := lo; k < hi; k++ {
+				s += float32(x[k] * weightAt(w, k, o, a))
+			}
+			t += s
+		})
+		endGroup()
+	}
+}
+
+// weightAt is the factor of input k for output o. Exact takes the int8 value itself, its scale comes
+// after the sum; Reference scales first and rounds to bfloat16, as the reference does.
+func weightAt(w *kernels.Weight, k, o int, a kernels.Arith) float32 {
+	v := float32(0)
+	switch {
+	case w.Quantised():
+		v = float32(w.Q[k*w.Out+o])
+		if a == kernels.Reference {
+			v *= w.Scales[k/(w.In/w.Groups)*w.Out+o]
+		}
+	case w.ByOutput:
+		v = w.F[o*w.In+k]
+	default:
+		v = w.F[k*w.Out+o]
+	}
+	if a == kernels.Reference {
+		return tensor.RoundBF16(v)
+	}
+	return v
+}
+
+func matVecInt8(y, x []float32, w *kernels.Weight) {
+	q := make([]int8, w.In)
+	scales := make([]float32, kernels.NumBlocks(w.In, w.Groups))
+	Quantise(q, scales, x, w.Groups)
+	for o := range y {
+		y[o] = 0
+		t, group, block := float32(0), 0, 0
+		kernels.Blocks(w.In, w.Groups, func(g, lo, hi int) {
+			if g != group {
+				y[o] += float32(t * w.Scales[group*w.Out+o])
+				t, group = 0, g
+			}
+			s := int32(0)
+			for k := lo; k < hi; k++ {
+				s += int32(q[k]) * int32(w.Q[k*w.Out+o])
+			}
+			t += float32(float32(s) * scales[block])
+			block++
+		})
+		y[o] += float32(t * w.Scales[group*w.Out+o])
+	}
+}
+
+// tinyBlock is the largest value below which a block of activations counts as zero: 127/amax would
+// leave float32 not far below it.
+const tinyBlock = 0x1p-100
+
+// Quantise writes activations as int8 in -127..127 with one scale per block of inputs: the largest
+// magnitude over 127, values rounded to nearest, ties to even. A block with a NaN or an infinity gets
+// the scale NaN, so that whatever reads it is NaN; a block below 2^-100 is zero.
+func Quantise(q []int8, scales, x []float32, groups int) {
+	block := 0
+	kernels.Blocks(len(x), groups, func(_, lo, hi int) {
+		top := uint32(0)
+		for _, v := range x[lo:hi] {
+			top = max(top, math.Float32bits(v)&0x7fffffff)
+		}
+		amax, inv := math.Float32frombits(top), float32(0)
+		switch {
+		case top >= 0x7f800000:
+			scales[block] = float32(math.NaN())
+		case amax < tinyBlock:
+			scales[block] = 0
+		default:
+			scales[block], inv = amax/127, 127/amax
+		}
+		for k := lo; k < hi; k++ {
+			q[k] = 0
+			if inv != 0 {
+				v := float32(float32(x[k]*inv)+magic) - magic
+				q[k] = int8(max(-127, min(127, v)))
+			}
+		}
+		block++
+	})
+}
+
+func roundBF16(v []float32) {
+	for i := range v {
+		v[i] = tensor.RoundBF16(v[i])
+	}
+}
