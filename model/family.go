@@ -1,22 +1,15 @@
 package model
 
 import (
-	"fmt"
-	"strings"
-	"sync"
-
 	"troupe/kernels"
 	"troupe/tensor"
 )
 
-// Family is a kind of model. Adding one is adding a file that registers it.
-type Family struct {
-	Name string
-	// Tensors lists what a checkpoint must hold, in the checkpoint's own order of files.
-	Tensors func(Config) []Tensor
-	// Plan lists the calls of a forward pass.
-	Plan func(Config) Plan
-}
+// Tensors lists what a checkpoint of this configuration must hold, in the order of its files.
+func Tensors(c Config) []Tensor { return grok1Tensors(c) }
+
+// NewPlan lists the calls of a forward pass. It computes the table of rotary angles: make one and share it.
+func NewPlan(c Config) Plan { return grok1Plan(c) }
 
 // Tensor is one array of a checkpoint.
 type Tensor struct {
@@ -65,34 +58,4 @@ type Step struct {
 	In, Out []kernels.Slot
 	Weights []string
 	kernels.Params
-}
-
-var families = struct {
-	sync.Mutex
-	byName map[string]Family
-}{byName: map[string]Family{}}
-
-// Register adds a family; it panics on a second one of the same name.
-func Register(f Family) struct{} {
-	families.Lock()
-	defer families.Unlock()
-	if _, twice := families.byName[f.Name]; twice {
-		panic("BUG: model: family registered twice: " + f.Name)
-	}
-	families.byName[f.Name] = f
-	return struct{}{}
-}
-
-// Find returns the family of that name.
-func Find(name string) (Family, error) {
-	families.Lock()
-	defer families.Unlock()
-	if f, ok := families.byName[name]; ok {
-		return f, nil
-	}
-	var names []string
-	for n := range families.byName {
-		names = append(names, n)
-	}
-	return Family{}, fmt.Errorf("model: family %q unknown, have %s", name, strings.Join(names, ", "))
 }

@@ -11,7 +11,6 @@ import (
 
 // Grok-1 (xai-org/grok-1, model.py): decoder layers of grouped-query attention and a mixture of
 // experts, each between two RMSNorms ("sandwich"), tied embedding, no biases.
-var _ = Register(Family{Name: "grok-1", Tensors: grok1Tensors, Plan: grok1Plan})
 
 // Buffers of the plan. Mid alternates between two by layer, so that a segment (the end of one layer and
 // the beginning of the next) never overwrites what it reads and can be run again.
@@ -51,10 +50,10 @@ func grok1Slots(c Config) []SlotSpec {
 	}
 }
 
-const (
-	embedding = "language_model/in_out_embed/embeddings"
-	lastNorm  = "language_model/rms_norm/scale"
-)
+// Embedding is the name of the token embedding, which is the head as well.
+const Embedding = "language_model/in_out_embed/embeddings"
+
+const lastNorm = "language_model/rms_norm/scale"
 
 // layerName is a parameter of a layer: JAX's flattened Haiku path.
 func layerName(layer int, param string) string {
@@ -78,7 +77,7 @@ func grok1Plan(c Config) Plan {
 	return Plan{
 		Slots: grok1Slots(c), Hidden: hidden, Probs: probs, Parts: parts, Logits: logits, ExpertInput: moeIn,
 		Embed: []Step{
-			{kernels.Embed, nil, s(hidden), []string{embedding}, kernels.Params{Multiplier: float32(c.EmbeddingMultiplierScale)}},
+			{kernels.Embed, nil, s(hidden), []string{Embedding}, kernels.Params{Multiplier: float32(c.EmbeddingMultiplierScale)}},
 		},
 		Before: func(l int) []Step {
 			w := func(params ...string) []string {
@@ -113,7 +112,7 @@ func grok1Plan(c Config) Plan {
 		},
 		Head: []Step{
 			{kernels.RMSNorm, s(hidden), s(finalNorm), []string{lastNorm}, norm},
-			{kernels.Head, s(finalNorm), s(logits), []string{embedding}, kernels.Params{Multiplier: float32(c.OutputMultiplierScale)}},
+			{kernels.Head, s(finalNorm), s(logits), []string{Embedding}, kernels.Params{Multiplier: float32(c.OutputMultiplierScale)}},
 		},
 	}
 }
@@ -139,7 +138,7 @@ func grok1Tensors(c Config) []Tensor {
 		return Tensor{Name: layerName(layer, param), Layer: layer, Shape: tensor.Shape{d}, Plain: true}
 	}
 	list := []Tensor{
-		{Name: embedding, Layer: -1, Shape: tensor.Shape{c.VocabSize, d}, Plain: true},
+		{Name: Embedding, Layer: -1, Shape: tensor.Shape{c.VocabSize, d}, Plain: true},
 		{Name: lastNorm, Layer: -1, Shape: tensor.Shape{d}, Plain: true},
 	}
 	for _, l := range stringOrder(m.NumLayers) {
