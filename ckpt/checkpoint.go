@@ -1,0 +1,128 @@
+package ckpt
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"time"
+
+	"troupe/tensor"
+)
+
+// Want is one tensor that a model expects; its place in the list is its file's index.
+type Want struct {
+	Name   string       // for errors and listings: "transformer/decoder_layer_0/moe/linear/w"
+	Shape  tensor.Shape // [n], [in, out] or [experts, in, out]
+	Plain  bool         // a float32 array is accepted
+	Groups []int        // the numbers of scale groups accepted for an int8 matrix; nil: never quantised
+	Class  string       // tensors of one class must all be plain or all have the same Groups; "": no such demand
+}
+
+// Tensor is one tensor of an open checkpoint.
+type Tensor struct {
+	Name   string
+	File   string
+	Weight tensor.Spec // I8 [in, out] or [experts, in, out], or F32
+	Data   []byte      // of Weight, in C order: read-only, at any alignment, valid until Checkpoint.Close
+	Groups int         // 0: plain
+	Scales []byte      // bfloat16 [Groups, out] or [experts, Groups, out], as Data; nil: plain
+	Bytes  int64       // of the file
+}
+
+// Checkpoint is an open checkpoint. It is safe for concurrent use until Close.
+type Checkpoint struct {
+	Tensors []Tensor // in the order of the list given to Open
+
+	regions []region
+}
+
+// Open is the reference's restore: it opens ckpt-0 below the model directory and compares every file with
+// the list of tensors: name, shape, dtype, scale groups, the values of scales, and those of float32 arrays
+// up to 16 MiB (all of them with Options.Prefault). Files of os.DirFS are mapped, others are read into memory.
+//
+// Scales must be finite and positive. A scale of 0 is accepted where all weights that it belongs to are 0
+// (a column without a use); a tensor with no other scales is not, as that is what sparse files and unfinished downloads hold.
+func Open(ctx context.Context, model fs.FS, wants []Want, opt Options) (*Checkpoint, error) {
+	start := time.Now()
+	name := func(i int) string { return wants[i].Name }
+	l, err := list(model, opt.log())
+	if err != nil {
+		return nil, err
+	}
+	if err := firstOf(l.expect(len(wants), name)); err != nil {
+		return nil, err
+	}
+	c := &Checkpoint{Tensors: make([]Tensor, len(wants)), regions: make([]region, len(wants))}
+	bad := make([]error, len(wants))
+	err = each(ctx, len(wants), opt, "compare the headers", func(i int) {
+		bad[i] = c.openTensor(model, i, wants[i])
+	})
+	if err == nil {
+		err = firstOf(collect(bad, name))
+	}
+	if err == nil {
+		err = compareClasses(c.Tensors, wants)
+	}
+	if err == nil {
+		err = c.check(ctx, opt)
+	}
+	if err != nil {
+		_ = c.Close() // the first error is the one to tell
+		return nil, err
+	}
+	opt.log().Info("checkpoint open", "tensors", len(wants), "bytes", c.Bytes(), "prefaulted", opt.Prefault, "took", time.Since(start).Round(time.Millisecond))
+	return c, nil
+}
+
+// openTensor reads the header of file i, compares it, and only then maps the file.
+func (c *Checkpoint) openTensor(model fs.FS, i int, want Want) error {
+	in, err := openInput(model, fileName(i))
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	h, err := readHeader(in, in.size)
+	if err != nil {
+		return err
+	}
+	if err := compare(h, want); err != nil {
+		return err
+	}
+	r, err := in.load()
+	if err != nil {
+		return err
+	}
+	c.regions[i] = r
+	c.Tensors[i] = Tensor{
+		Name: want.Name, File: fileName(i), Weight: h.Weight, Groups: h.Groups, Bytes: h.Bytes,
+		Data: section(r.data, h.Offset, h.Weight),
+	}
+	if h.Quantised() {
+		c.Tensors[i].Scales = section(r.data, h.ScalesOffset, h.Scales)
+	}
+	return nil
+}
+
+// section cuts an array out of its file; readHeader has compared both.
+func section(data []byte, offset int64, spec tensor.Spec) []byte {
+	n, _ := spec.Bytes()
+	return data[offset : offset+n : offset+n]
+}
+
+// Bytes is the size of all files.
+func (c *Checkpoint) Bytes() (sum int64) {
+	for i := range c.Tensors {
+		sum += c.Tensors[i].Bytes
+	}
+	return sum
+}
+
+// Close gives the mappings back. No Data or Scales may be used afterwards.
+func (c *Checkpoint) Close() error {
+	var err error
+	for i := range c.regions {
+		err = errors.Join(err, c.regions[i].free())
+	}
+	clear(c.Tensors)
+	return err
+}

@@ -1,0 +1,83 @@
+package ckpt
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+)
+
+// input is one file of a checkpoint, open for reading at any offset.
+type input struct {
+	io.ReaderAt
+	size int64    // bytes
+	file *os.File // can be mapped; nil for files of an embed.FS and the like
+	io.Closer
+}
+
+// openInput opens a regular file of any file system. One that cannot be read at an offset is read whole.
+func openInput(model fs.FS, name string) (*input, error) {
+	f, err := model.Open(name)
+	if err != nil {
+		return nil, explain(err)
+	}
+	info, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return nil, explain(err)
+	}
+	in := &input{size: info.Size(), Closer: f}
+	in.file, _ = f.(*os.File)
+	if r, ok := f.(io.ReaderAt); ok {
+		in.ReaderAt = r
+		return in, nil
+	}
+	data, err := io.ReadAll(io.LimitReader(f, in.size))
+	if err != nil {
+		f.Close()
+		return nil, explain(err)
+	}
+	in.ReaderAt, in.size = bytes.NewReader(data), int64(len(data))
+	return in, nil
+}
+
+// region is the contents of one file in memory.
+type region struct {
+	data   []byte
+	mapped bool // unmap must be called
+}
+
+// load maps the file, or copies it where it is no file of the operating system.
+func (in *input) load() (region, error) {
+	if int64(int(in.size)) != in.size {
+		return region{}, fmt.Errorf("%d bytes do not fit this machine's address space: use a 64-bit machine", in.size)
+	}
+	if in.file != nil {
+		return mapFile(in.file, int(in.size))
+	}
+	return readFile(in, int(in.size))
+}
+
+// readFile copies a file into memory.
+func readFile(r io.ReaderAt, size int) (region, error) {
+	data := make([]byte, size)
+	n, err := r.ReadAt(data, 0)
+	switch {
+	case err != nil && !errors.Is(err, io.EOF):
+		return region{}, explain(err)
+	case n < size:
+		return region{}, fmt.Errorf("it was cut from %d to %d bytes while being read: copy the file again", size, n)
+	}
+	return region{data: data}, nil
+}
+
+func (r *region) free() error {
+	data := r.data
+	r.data = nil
+	if !r.mapped || data == nil {
+		return nil
+	}
+	return unmap(data)
+}

@@ -1,0 +1,143 @@
+package ckpt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// StageOptions says where and how much Stage may copy.
+type StageOptions struct {
+	Options
+	Dir   string // a directory on a tmpfs; "" means /dev/shm
+	Limit int64  // the most bytes that may be taken; 0: what is free
+}
+
+// Staged is a copy of a checkpoint in memory. Open reads it as a model directory; other processes of this
+// user may read Dir while its owner lives.
+type Staged struct {
+	fs.FS
+	Dir string
+
+	lock *os.File // locked for as long as the copy is in use; the system unlocks it when the process ends
+}
+
+// Stage copies ckpt-0 into a tmpfs (the reference's copy_to_shm). A mapped checkpoint needs no copy, and its
+// pages stay in the page cache as well; a copy pays where the storage is slow, or drops its cache.
+//
+// It refuses before the first byte when the copy exceeds the limit, the room in the tmpfs, or the memory that
+// the system can give; a container's own memory limit is not asked. Copies of processes that died are
+// removed first. Stage needs Linux.
+func Stage(ctx context.Context, model fs.FS, opt StageOptions) (_ *Staged, err error) {
+	if opt.Dir == "" {
+		opt.Dir = "/dev/shm"
+	}
+	l, err := list(model, opt.log())
+	if err != nil {
+		return nil, err
+	}
+	name := func(int) string { return "" }
+	if err := firstOf(l.expect(len(l.files), name)); err != nil {
+		return nil, err
+	}
+	if err := SweepStaged(opt.Dir, opt.Options); err != nil {
+		return nil, err
+	}
+	if err := roomFor(l, opt); err != nil {
+		return nil, stageError(opt.Dir, err)
+	}
+	s, err := claimStage(opt.Dir)
+	if err != nil {
+		return nil, stageError(opt.Dir, err)
+	}
+	if err := s.fill(ctx, model, l, opt.Options); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	opt.log().Info("checkpoint staged", "dir", s.Dir, "bytes", l.bytes())
+	return s, nil
+}
+
+func stageError(dir string, err error) error {
+	return fmt.Errorf("ckpt: stage in %s: %w", dir, explain(err))
+}
+
+// roomFor compares the size of the copy with all that bounds it.
+func roomFor(l *listing, opt StageOptions) error {
+	const page = 4096 // a tmpfs stores whole pages
+	need := int64(0)
+	for _, f := range l.files {
+		need += (f.size + page - 1) / page * page
+	}
+	if opt.Limit > 0 && need > opt.Limit {
+		return fmt.Errorf("needs %d bytes, the limit is %d: raise the limit, or run without the copy", need, opt.Limit)
+	}
+	room, memory, err := tmpfsRoom(opt.Dir)
+	switch {
+	case err != nil:
+		return err
+	case need > room:
+		return fmt.Errorf("needs %d bytes, %d are free: enlarge the tmpfs (mount -o remount,size=…), or run without the copy", need, room)
+	case need > memory:
+		return fmt.Errorf("needs %d bytes, the system has %d bytes of memory left: free memory, or run without the copy", need, memory)
+	}
+	return nil
+}
+
+// fill copies all files.
+func (s *Staged) fill(ctx context.Context, model fs.FS, l *listing, opt Options) error {
+	if err := os.Mkdir(filepath.Join(s.Dir, dirName), 0o700); err != nil {
+		return stageError(s.Dir, err)
+	}
+	meter := newMeter(opt, l.bytes())
+	bad := make([]error, len(l.files))
+	err := each(ctx, len(l.files), opt, "stage the checkpoint", func(i int) {
+		bad[i] = copyFile(ctx, model, fileName(i), filepath.Join(s.Dir, filepath.FromSlash(fileName(i))), l.files[i].size, meter)
+	})
+	if err != nil {
+		return err
+	}
+	return firstOf(collect(bad, func(int) string { return "" }))
+}
+
+// copyFile copies a file of size bytes in chunks, and stops between two when ctx ends.
+func copyFile(ctx context.Context, model fs.FS, name, to string, size int64, meter *meter) error {
+	src, err := model.Open(name)
+	if err != nil {
+		return explain(err)
+	}
+	defer src.Close()
+	dst, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return explain(err)
+	}
+	for left := size; left > 0 && err == nil && ctx.Err() == nil; {
+		var n int64
+		n, err = io.CopyN(dst, src, min(left, chunkBytes))
+		left -= n
+		meter.add(n)
+	}
+	if e := dst.Close(); err == nil {
+		err = e
+	}
+	if errors.Is(err, io.EOF) {
+		return fmt.Errorf("it was cut short while being copied, want %d bytes: get the file again", size)
+	}
+	if err != nil {
+		return explain(err)
+	}
+	return nil
+}
+
+// Close removes the copy. What is mapped from it stays readable until unmapped.
+func (s *Staged) Close() error {
+	if s.lock == nil {
+		return nil
+	}
+	err := errors.Join(os.RemoveAll(s.Dir), s.lock.Close())
+	s.lock = nil
+	return err
+}

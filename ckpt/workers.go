@@ -1,0 +1,84 @@
+package ckpt
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+)
+
+// defaultParallel keeps a disk's queue busy; more gains nothing on one disk and costs seeks on a slow one.
+const defaultParallel = 8
+
+// Options is what Open, Scan, Write and Stage have in common. The zero value works.
+type Options struct {
+	// Parallel is the number of files worked on at a time; 0 means 8.
+	Parallel int
+	// Progress is told of bytes done; calls never overlap, done never falls, the last has done == total.
+	// It is called from worker goroutines and should return soon.
+	Progress func(done, total int64)
+	// Log gets a line per decision that a person would want to know; nil drops them.
+	Log *slog.Logger
+	// Prefault makes Open bring every page into memory, and check the values of large float32 arrays
+	// too. Without it the first use of each page waits for the disk.
+	Prefault bool
+}
+
+func (o Options) log() *slog.Logger {
+	if o.Log == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return o.Log
+}
+
+// each calls do(0) … do(n-1) from opt.Parallel goroutines and returns when all are done. Numbers are handed
+// out in order; none after ctx ends, and then the error says so.
+func each(ctx context.Context, n int, opt Options, what string, do func(i int)) error {
+	workers := opt.Parallel
+	if workers <= 0 {
+		workers = defaultParallel
+	}
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range min(workers, n) {
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				i := int(next.Add(1)) - 1
+				if i >= n {
+					return
+				}
+				do(i)
+			}
+		})
+	}
+	wg.Wait()
+	return cancelled(ctx, what)
+}
+
+// cancelled is nil while ctx lives.
+func cancelled(ctx context.Context, what string) error {
+	if ctx.Err() == nil {
+		return nil
+	}
+	return fmt.Errorf("ckpt: %s: stopped: %w", what, context.Cause(ctx))
+}
+
+// meter adds up the bytes of all workers for Options.Progress.
+type meter struct {
+	mu          sync.Mutex
+	done, total int64
+	report      func(done, total int64)
+}
+
+func newMeter(opt Options, total int64) *meter { return &meter{total: total, report: opt.Progress} }
+
+func (m *meter) add(n int64) {
+	if m.report == nil {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.done += n
+	m.report(m.done, m.total)
+}
