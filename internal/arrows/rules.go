@@ -1,0 +1,118 @@
+package arrows
+
+// module is the name of this repository's Go module.
+const module = "troupe"
+
+// folder is a row of the map: a folder with Go files and the folders that it may import.
+type folder struct {
+	path    string
+	imports []string // "*" allows all
+	plain   bool     // plain state machines or arithmetic: see plainReason
+	later   bool     // decided on, but not there yet
+}
+
+var folders = []folder{
+	{path: "tensor"},
+	{path: "kernels", imports: []string{"tensor"}},
+	{path: "kernels/ref", imports: []string{"kernels", "tensor"}},
+	{path: "kernels/cpu", imports: []string{"kernels", "tensor"}},
+	{path: "kernels/kerneltest", imports: []string{"kernels", "kernels/ref", "tensor"}},
+	{path: "model", imports: []string{"kernels", "tensor"}},
+	{path: "model/demo"},
+	{path: "ckpt", imports: []string{"tensor"}},
+	{path: "tokens"},
+	{path: "router", plain: true},
+	{path: "stages", imports: []string{"model", "kernels", "tensor", "router", "stages/sample"}, plain: true},
+	{path: "stages/sample", plain: true},
+	{path: "stages/kv", imports: []string{"stages"}, plain: true},
+	{path: "stages/sched", imports: []string{"stages", "stages/kv", "stages/sample", "model", "kernels", "router"}, plain: true},
+	{path: "stages/place", imports: []string{"stages", "model", "kernels", "tensor"}, plain: true},
+	{path: "plugins", imports: []string{"kernels", "tensor"}, later: true},
+	{path: "actors", imports: []string{"stages", "stages/kv", "stages/place", "stages/sample", "stages/sched", "router", "model", "kernels", "tensor"}},
+	{path: "lab", imports: []string{"model", "stages", "stages/sample", "router", "tokens"}, later: true},
+	{path: "cli", imports: []string{"*"}},
+	{path: "internal/npy"},
+	{path: "internal/arrows"},
+	{path: "internal/tidy"},
+}
+
+// Test files may import whatever their folder may and, so that a test can compare a part with the whole model, any
+// other folder but these: who needs an actor system, a plugin process or the command line tests it from there.
+var notInTests = []string{"actors", "plugins", "lab", "cli"}
+
+// plain folders import none of these and start no goroutine.
+var notInPlain = []string{
+	"context", "crypto/rand", "log", "log/slog", "math/rand", "math/rand/v2", "net", "os", "sync", "sync/atomic", "syscall", "time",
+}
+
+const plainReason = "no goroutine, clock, chance or I/O here: what this folder does is a function of what it is given, so that it can be replayed and tested without an engine"
+
+// door is a library and the folders through which it enters.
+type door struct {
+	module string
+	in     []string
+	why    string
+}
+
+var doors = []door{
+	{"github.com/asynkron/protoactor-go", []string{"actors"}, "what carries messages is the matter of one folder, so that the rest runs in a plain loop"},
+	{"github.com/nlpodyssey/gopickle", []string{"ckpt"}, "pickles are hostile until checked, and that is done in one folder"},
+	{"github.com/eliben/go-sentencepiece", []string{"tokens"}, "the rest speaks ids, so that a tokenizer can be replaced in one folder"},
+	{"google.golang.org/protobuf", []string{"tokens"}, "tokenizer.model is the one protobuf that is read"},
+	{"golang.org/x/sys", []string{"tensor", "ckpt", "kernels/cpu"}, "system calls are for arenas and mapped files, CPU features for kernels; each has a portable twin beside it"},
+	{"github.com/urfave/cli/v2", []string{"cli"}, terminal},
+	{"github.com/chzyer/readline", []string{"cli"}, terminal},
+	{"github.com/dustin/go-humanize", []string{"cli"}, terminal},
+	{"github.com/goccy/go-yaml", []string{"cli"}, "settings are read once, at the beginning, and handed on as values"},
+	{"github.com/jedib0t/go-pretty/v6", []string{"cli"}, terminal},
+	{"github.com/lmittmann/tint", []string{"cli"}, terminal},
+	{"github.com/vbauerster/mpb/v8", []string{"cli"}, terminal},
+	{"golang.org/x/term", []string{"cli"}, terminal},
+	{"github.com/google/go-cmp", nil, testsOnly},
+	{"go.uber.org/goleak", nil, testsOnly},
+}
+
+const (
+	terminal  = "only cli speaks with a person; other parts hand it values, events and errors"
+	testsOnly = "it compares and watches in tests; the program does without it"
+)
+
+// reason says why an arrow that the folders do not allow is forbidden. The first that fits holds.
+type reason struct {
+	from, to string // a folder, a folder and all below it ("stages/..."), or "*"
+	why      string
+}
+
+var reasons = []reason{
+	{"*", "cli", "cli is package main: it begins, and nothing rests on it"},
+	{"*", "internal/arrows", house},
+	{"*", "internal/tidy", house},
+	{"*", "internal/npy", "arrays in files are read by tests and written by cli"},
+	{"*", "kernels/kerneltest", "a judge is for tests and for cli's own test command: who is judged does not know it"},
+	{"*", "model/demo", "only cli decides to carry 13 MB of weights"},
+	{"internal/...", "*", house},
+	{"model/demo", "*", "model/demo hands out bytes; ckpt and tokens read them"},
+	{"*", "lab", "experiments look at the engine, never the other way round"},
+	{"*", "plugins", "cli hands an opened library on, so that no part knows whether a kernel is built in or lent"},
+	{"*", "actors", "stages arrange, actors carry: whatever is below runs and is tested without an actor system"},
+	{"tokens", "*", "text and ids need to know nothing of a model"},
+	{"*", "tokens", "the engine speaks ids; text is the concern of cli and lab"},
+	{"router", "*", "the choice of experts is arithmetic on slices: it is tested, and read, without tensors or devices"},
+	{"stages/sample", "*", "a draw is a pure function of seed, position, settings and logits: slices in, an id out"},
+	{"*", "ckpt", "who computes is handed tensors, so that formats come and go without it"},
+	{"ckpt", "*", "a reader knows names, shapes and bytes; what they mean is compared by cli, which has both the file and the model"},
+	{"tensor", "*", "tensor is the vocabulary that the others share: it knows none of them"},
+	{"*", "kernels/ref", variant},
+	{"*", "kernels/cpu", variant},
+	{"kernels/...", "*", "a kernel serves any family, stage and policy: it is given calls and shapes"},
+	{"model", "*", "a family is a list of calls by name: who arranges them and who chooses experts is not its matter"},
+	{"plugins", "*", "a plugin lends kernels: it is given calls and shapes, as a built-in library is"},
+	{"stages", "stages/...", "the stage is what the schedule, the cache's blocks and the placement are about: they know it, it does not know them"},
+	{"stages/...", "*", "schedule, cache blocks and placement are integers: one that needs another part of the engine is more than that"},
+	{"lab", "*", "experiments go through the engine's own door, so that they measure what people run"},
+}
+
+const (
+	house   = "a test of the house or a helper of tests stands apart from the product"
+	variant = "kernels are chosen by a binding, at run time: a part that names a variant could not have it swapped"
+)
