@@ -4,12 +4,13 @@ import "unicode/utf8"
 
 // chunkBytes is how much text go-sentencepiece gets at once, if the text can
 // be cut there. It needs some 100 bytes of memory per byte of text, and its
-// queue outgrows the caches: whole, a 1 MB text takes twice as long.
-const chunkBytes = 16 << 10
+// queue outgrows the caches: a 1 MB text takes 1.6 times as long in one piece
+// (measured; 1.2 times as long in chunks of 16 KiB).
+const chunkBytes = 4 << 10
 
 // Encode gives the ids of a text, without BOS and EOS; none for "". Its
-// working memory is bounded for texts that can be cut (see joints), and
-// proportional to the text's length otherwise. Time is O(n log n).
+// working memory is bounded and its time O(n) for texts that can be cut (see
+// joints); otherwise, as in 1 MB of "aaaa", memory is O(n) and time O(n log n).
 func (t *Tokenizer) Encode(text string) []int32 { return t.encode(text, chunkBytes) }
 
 func (t *Tokenizer) encode(text string, chunk int) []int32 {

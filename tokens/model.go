@@ -9,10 +9,10 @@ import (
 
 // Bounds on a model file. Grok-1's has 2,229,219 bytes, 131,072 pieces of at
 // most 48 bytes, and 736 bytes of user-defined pieces, each byte of which may
-// cost go-sentencepiece a trie node of some 100 bytes.
+// cost go-sentencepiece a trie node of some 200 bytes.
 const (
-	maxModelBytes = 64 << 20
-	maxPieces     = 1 << 20
+	maxModelBytes = 32 << 20
+	maxPieces     = 1 << 19
 	maxPieceBytes = 1 << 10
 	maxUserBytes  = 1 << 18
 )
@@ -180,7 +180,8 @@ func (m *model) merges() []byte {
 
 // appendTo appends the piece as a field of ModelProto.
 func (e entry) appendTo(b []byte) []byte {
-	msg := protowire.AppendString(protowire.AppendTag(nil, 1, protowire.BytesType), e.text)
+	msg := make([]byte, 0, len(e.text)+16)
+	msg = protowire.AppendString(protowire.AppendTag(msg, 1, protowire.BytesType), e.text)
 	msg = protowire.AppendFixed32(protowire.AppendTag(msg, 2, protowire.Fixed32Type), math.Float32bits(e.score))
 	return appendMessage(b, 1, appendVarint(msg, 3, uint64(e.kind)))
 }
