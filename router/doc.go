@@ -1,0 +1,15 @@
+// Package router turns gate probabilities into work for experts: gate, choice, groups, order.
+//
+//   - A [Policy] says how many experts a row may use in each layer. It belongs to a request, so rows of
+//     one batch may differ.
+//   - [TopK] is one row's choice: the likeliest experts, best first, ties to the lower index.
+//   - A [Routing] gathers the choices of a batch at one layer and groups them by expert, so that each
+//     expert gets one piece of work. Every (row, rank) pair has its own place for the result, and the
+//     sum over a row's pairs runs in rank order: the order of arrival does not matter (contract N3).
+//   - [Counters] add up what was chosen.
+//
+// The softmax over all experts before, and the weighted sum after, are kernels (ops route and combine).
+// Gates are the probabilities themselves, without renormalisation: so does the reference, and in
+// Grok-1 the norm after the experts cancels a common factor anyway. This package is arithmetic only: it
+// knows no actors, kernels or files.
+package router
