@@ -51,9 +51,10 @@ func TestForbidden(t *testing.T) {
 		{"_old/x.go", `import "C"`, ""},
 		{"nested/deep/x.go", `import "C"`, ""},
 	} {
-		tree := whole()
-		tree[c.file] = &fstest.MapFile{Data: []byte("package x\n" + c.body + "\n")}
-		tree["nested/go.mod"] = &fstest.MapFile{Data: []byte("module nested\n")}
+		tree := fstest.MapFS{
+			c.file:          {Data: []byte("package x\n" + c.body + "\n")},
+			"nested/go.mod": {Data: []byte("module nested\n")},
+		}
 		found, err := Check(tree)
 		if err != nil {
 			t.Fatalf("%s: %s: %v", c.file, c.body, err)
@@ -67,30 +68,8 @@ func TestForbidden(t *testing.T) {
 	}
 }
 
-// whole is a tree with a file in every folder of the map.
-func whole() fstest.MapFS {
-	tree := fstest.MapFS{}
-	for _, f := range folders {
-		if !f.later {
-			tree[f.path+"/doc.go"] = &fstest.MapFile{Data: []byte("package x\n")}
-		}
-	}
-	return tree
-}
-
-func TestRowsAndFoldersAgree(t *testing.T) {
-	tree := whole()
-	delete(tree, "tokens/doc.go")
-	tree["lab/doc.go"] = &fstest.MapFile{Data: []byte("package lab\n")}
-	found, err := Check(tree)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(found) != 2 || !strings.HasPrefix(found[0], "tokens: a row") || !strings.HasPrefix(found[1], "lab: the folder is there") {
-		t.Errorf("got %q, want the row of tokens and the mark of lab", found)
-	}
-	tree["lab/broken.go"] = &fstest.MapFile{Data: []byte("packag lab\n")}
-	if _, err := Check(tree); err == nil {
+func TestUnreadable(t *testing.T) {
+	if _, err := Check(fstest.MapFS{"cli/x.go": {Data: []byte("packag cli\n")}}); err == nil {
 		t.Error("a file that does not parse: want an error")
 	}
 }

@@ -17,7 +17,7 @@ import (
 // are left out. The error is one of reading or parsing.
 func Check(fsys fs.FS) ([]string, error) {
 	var found []string
-	seen := map[string]bool{}
+	reported := map[string]bool{} // folders without a row
 	err := fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -43,24 +43,15 @@ func Check(fsys fs.FS) ([]string, error) {
 		dir := path.Dir(name)
 		row, ok := rowOf(dir)
 		if !ok {
-			if !seen[dir] {
+			if !reported[dir] {
 				found = append(found, fmt.Sprintf("%s: folder %s is not on the map: give it a row in internal/arrows/rules.go, with what it may import", name, dir))
 			}
-			seen[dir] = true
+			reported[dir] = true
 			return nil
 		}
-		seen[dir] = true
 		found = append(found, checkFile(fset, file, row)...)
 		return nil
 	})
-	for _, f := range folders {
-		switch {
-		case f.later && seen[f.path]:
-			found = append(found, fmt.Sprintf("%s: the folder is there: take the mark \"later\" off its row in internal/arrows/rules.go", f.path))
-		case !f.later && !seen[f.path]:
-			found = append(found, fmt.Sprintf("%s: a row in internal/arrows/rules.go, but no Go file there: take the row out", f.path))
-		}
-	}
 	return found, err
 }
 

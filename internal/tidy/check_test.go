@@ -38,9 +38,9 @@ func TestChecks(t *testing.T) {
 		{"mark within a word", "a.sh", mark + "S\n", nil},
 		{"mark in data of tests", "p/testdata/a", mark + "\n", nil},
 		{"binary", "a.bin", "\x00\n" + mark + "\n", nil},
-		{"somebody's path", "a.txt", "see /" + "home/x\n", []string{"a.txt:1: \"/home/\""}},
+		{"somebody's path", "a.txt", "see /" + "home/x\n", []string{"a.txt:1: \"/" + "home/\""}},
 		{"path within a path", "a.txt", "usr/" + "home/x https://x.org/" + "home/x\n", nil},
-		{"beside the repository", "a.txt", "../sha" + "red/docs/x\n", []string{"a.txt:1: \"shared/docs\""}},
+		{"beside the repository", "a.txt", "../sha" + "red/docs/x\n", []string{"a.txt:1: \"sha" + "red/docs\""}},
 
 		{"a document that is not here", "p/p.go", "// P, see nowhere.md.\npackage p\n", []string{"p/p.go:1: speaks of nowhere.md"}},
 		{"a document that is here", "p/p.go", "// P, see README.md, docs/a.md, https://x.org/y.md.\npackage p\n\nvar _ = \"z.md\"\n", nil},
@@ -52,6 +52,8 @@ func TestChecks(t *testing.T) {
 		{"panic", "p/p.go", "// P.\npackage main\n\nfunc f() {\n\tpanic(err)\n}\n", []string{"p/p.go:5: panic without"}},
 		{"panic in a test", "p/p_test.go", "package p\n\nfunc f() {\n\tpanic(err)\n}\n", nil},
 		{"panic on a bug", "p/p.go", "// P.\npackage p\n\nfunc f() {\n\tpanic(\"BUG: x\")\n\tpanic(fmt.Sprintf(`BUG: %v`, x))\n}\n", nil},
+
+		{"panic again", "p/p.go", "// P.\npackage p\n\nfunc f() {\n\tp := recover()\n\tpanic(p)\n\tpanic(q)\n}\n", []string{"p/p.go:7: panic without"}},
 
 		{"links", "docs/b.md", "[a](a.md) [a](a.md#one-a-2) ![p](../p) [w](https://x.org) [h](#here)\n# Here\n[r]: ../README.md\n<img src=\"a.md\">\n", nil},
 		{"links to nothing", "docs/b.md", "[a](c.md)\n[r]: ../c.png\n<img src=\"c.svg\">\n[x](a.md#two) [y](#gone) [z](/docs)\n", []string{
