@@ -1,0 +1,75 @@
+package sample
+
+import "math"
+
+// Elementary functions with the same bits on every processor: package math has assembly for some, and
+// compilers may fuse a product into a sum unless it is converted explicitly, as here.
+
+const (
+	ln2Hi       = 0x1.62e42fefp-1  // 32 bits of ln 2, so that its product with an exponent is exact
+	ln2Lo       = math.Ln2 - ln2Hi // the rest
+	magic       = 3 << 51          // v + magic - magic rounds |v| < 2^51 to an integer, ties to even
+	expLow      = -708.0           // below: 0, so that the result is never subnormal
+	smallestF32 = 0x1p-126         // the smallest normal float32 and bfloat16
+)
+
+// expNeg is e^x for x <= 0, to 2 units in the last place: x = k ln 2 + r, the Taylor series of e^r for
+// |r| < 0.35 up to r^13/13! (the next term is below 2^-57), times 2^k.
+func expNeg(x float64) float64 {
+	if x < expLow {
+		return 0
+	}
+	k := float64(x*math.Log2E) + magic - magic
+	r := x - float64(k*ln2Hi)
+	r -= float64(k * ln2Lo)
+	s := 1.0 / 6227020800
+	s = float64(s*r) + 1.0/479001600
+	s = float64(s*r) + 1.0/39916800
+	s = float64(s*r) + 1.0/3628800
+	s = float64(s*r) + 1.0/362880
+	s = float64(s*r) + 1.0/40320
+	s = float64(s*r) + 1.0/5040
+	s = float64(s*r) + 1.0/720
+	s = float64(s*r) + 1.0/120
+	s = float64(s*r) + 1.0/24
+	s = float64(s*r) + 1.0/6
+	s = float64(s*r) + 1.0/2
+	s = float64(s*r) + 1
+	s = float64(s*r) + 1
+	return s * math.Float64frombits(uint64(1023+int64(k))<<52)
+}
+
+// ln is the natural logarithm of a positive normal number, to 3 units in the last place: x = 2^k m with
+// m in [√½, √2), and ln m = 2 artanh((m-1)/(m+1)) by its series, whose argument is below 0.172.
+func ln(x float64) float64 {
+	b := math.Float64bits(x)
+	k := int64(b>>52) - 1023
+	m := math.Float64frombits(b&(1<<52-1) | 1023<<52)
+	if m >= math.Sqrt2 {
+		m /= 2
+		k++
+	}
+	s := (m - 1) / (m + 1)
+	z := float64(s * s)
+	t := 2.0 / 21
+	t = float64(t*z) + 2.0/19
+	t = float64(t*z) + 2.0/17
+	t = float64(t*z) + 2.0/15
+	t = float64(t*z) + 2.0/13
+	t = float64(t*z) + 2.0/11
+	t = float64(t*z) + 2.0/9
+	t = float64(t*z) + 2.0/7
+	t = float64(t*z) + 2.0/5
+	t = float64(t*z) + 2.0/3
+	rest := float64(float64(t*z)*s) + float64(float64(k)*ln2Lo)
+	return float64(float64(k)*ln2Hi) + (float64(2*s) + rest)
+}
+
+// roundBF16 rounds to the nearest value that bfloat16 holds, ties to even.
+func roundBF16(f float32) float32 {
+	u := math.Float32bits(f)
+	if u&0x7f800000 == 0x7f800000 { // infinities and NaN are as they are
+		return f
+	}
+	return math.Float32frombits((u + 0x7fff + u>>16&1) &^ 0xffff)
+}
