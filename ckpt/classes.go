@@ -122,6 +122,9 @@ func (d *dtype) PySetState(state any) error {
 	return nil
 }
 
+// maxDims is more than any model family uses; it keeps shapes in error texts short.
+const maxDims = 8
+
 // array is a numpy array whose bytes are still in the file.
 type array struct {
 	spec tensor.Spec
@@ -145,6 +148,9 @@ func (a *array) PySetState(state any) error {
 	case columns:
 		return badFormat("column-major (Fortran) order is not supported: save it again in C order")
 	}
+	if shape.Len() > maxDims {
+		return badFormat("%d dimensions, want at most %d: not a tensor of a checkpoint", shape.Len(), maxDims)
+	}
 	a.spec.DType = d.is
 	for _, v := range *shape {
 		n, ok := v.(int)
@@ -155,10 +161,10 @@ func (a *array) PySetState(state any) error {
 	}
 	want, err := a.spec.Bytes()
 	if err != nil {
-		return badFormat("%.200s: the file is damaged, copy it again", err.Error())
+		return badFormat("%s: the file is damaged, copy it again", err.Error())
 	}
 	if want != data.size {
-		return badFormat("%.200s needs %d bytes, its payload has %d: the file is damaged, copy it again", a.spec.String(), want, data.size)
+		return badFormat("%s needs %d bytes, its payload has %d: the file is damaged, copy it again", a.spec.String(), want, data.size)
 	}
 	a.data, a.set = data, true
 	return nil

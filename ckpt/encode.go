@@ -46,9 +46,9 @@ func layout(spec tensor.Spec, groups int) ([]piece, error) {
 	}
 	p := &pickler{memo: map[string]byte{}}
 	if groups == 0 {
-		p.array(spec, weightPart)
+		p.save(arrayObject(spec, weightPart))
 	} else {
-		p.quantised(spec, scalesSpec(spec.Shape, groups))
+		p.save(quantisedObject(spec, groups))
 	}
 	p.op(opStop)
 	p.endFrame()
@@ -81,76 +81,36 @@ func writable(spec tensor.Spec, groups int) error {
 	return nil
 }
 
-// quantised writes QuantizedWeight8bit(weight=…, scales=…).
-func (p *pickler) quantised(weight, scales tensor.Spec) {
-	p.global("__main__", "QuantizedWeight8bit")
-	p.op(opEmptyTuple, opNewObj)
-	p.memoize("")
-	p.op(opEmptyDict)
-	p.memoize("")
-	p.op(opMark)
-	p.text("weight")
-	p.array(weight, weightPart)
-	p.text("scales")
-	p.array(scales, scalesPart)
-	p.op(opSetItems, opBuild)
+// quantisedObject is QuantizedWeight8bit(weight=…, scales=…).
+func quantisedObject(weight tensor.Spec, groups int) object {
+	return instance(global("__main__", "QuantizedWeight8bit"),
+		text("weight"), arrayObject(weight, weightPart),
+		text("scales"), arrayObject(scalesSpec(weight.Shape, groups), scalesPart))
 }
 
-// array writes what numpy's array says of itself: _reconstruct(ndarray, (0,), b'b'), then the state
+// arrayObject is what a numpy array says of itself: _reconstruct(ndarray, (0,), b'b') with the state
 // (1, shape, dtype, column-major, bytes).
-func (p *pickler) array(spec tensor.Spec, which part) {
-	p.global("numpy.core.multiarray", "_reconstruct")
-	p.global("numpy", "ndarray")
-	p.number(0)
-	p.tuple(1)
-	p.letterB()
-	p.tuple(3)
-	p.op(opReduce)
-	p.memoize("")
-
-	p.op(opMark)
-	p.number(1)
+func arrayObject(spec tensor.Spec, which part) object {
+	var shape []object
 	for _, d := range spec.Shape {
-		p.number(d)
+		shape = append(shape, number(d))
 	}
-	p.tuple(len(spec.Shape))
-	p.dtype(spec.DType)
-	p.op(opNewFalse)
 	size, _ := spec.Bytes()
-	p.payload(which, size)
-	p.op(opTuple)
-	p.memoize("")
-	p.op(opBuild)
+	return call(global("numpy.core.multiarray", "_reconstruct"),
+		tuple(global("numpy", "ndarray"), tuple(number(0)), letterB),
+		tuple(number(1), tuple(shape...), dtypeObject(spec.DType), no, payloadObject(which, size)))
 }
 
-// dtype writes dtype(name, False, True) and its state (3, byte order, None, None, None, size, alignment,
-// flags). The flags of bfloat16 depend on the version of ml_dtypes; readers ignore them.
-func (p *pickler) dtype(d tensor.DType) {
-	p.global("numpy", "dtype")
-	order, size, flags := "<", -1, 0
+// dtypeObject is dtype(name, False, True) with the state (3, byte order, None, None, None, item size,
+// alignment, flags). The flags of bfloat16 depend on the version of ml_dtypes; readers ignore them.
+func dtypeObject(d tensor.DType) object {
+	name, order, size, flags := text("f4"), "<", -1, 0
 	switch d {
-	case tensor.F32:
-		p.text("f4")
 	case tensor.I8:
-		p.text("i1")
-		order = "|"
+		name, order = text("i1"), "|"
 	case tensor.BF16:
-		p.global("ml_dtypes", "bfloat16")
-		size, flags = 2, 80
+		name, size, flags = global("ml_dtypes", "bfloat16"), 2, 80
 	}
-	p.op(opNewFalse, opNewTrue)
-	p.tuple(3)
-	p.op(opReduce)
-	p.memoize("")
-
-	p.op(opMark)
-	p.number(3)
-	p.text(order)
-	p.op(opNone, opNone, opNone)
-	p.number(size)
-	p.number(size)
-	p.number(flags)
-	p.op(opTuple)
-	p.memoize("")
-	p.op(opBuild)
+	return call(global("numpy", "dtype"), tuple(name, no, yes),
+		tuple(number(3), text(order), none, none, none, number(size), number(size), number(flags)))
 }

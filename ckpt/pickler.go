@@ -10,13 +10,24 @@ const (
 	frameMin    = 4        // bytes below which it writes no frame header
 )
 
-// pickler writes opcodes in the order and framing of CPython's C pickler, protocol 4. The bytes of arrays
-// are left out: they are pieces of their own.
+// pickler writes objects with the opcodes, memo and frames of CPython's C pickler, protocol 4. The bytes
+// of arrays are left out: they are pieces of their own.
 type pickler struct {
 	done  []piece         // closed frames and what stands outside of frames
 	frame []piece         // the open frame
 	memo  map[string]byte // index of each object that is written once and referred to later
 	count byte            // entries of the memo, those without a name included
+}
+
+// object writes one Python object.
+type object func(p *pickler)
+
+// save writes an object. Where one begins the pickler looks whether the open frame is full.
+func (p *pickler) save(o object) {
+	if sumBytes(p.frame) >= frameTarget {
+		p.endFrame()
+	}
+	o(p)
 }
 
 // op appends bytes to the open frame.
@@ -56,77 +67,124 @@ func (p *pickler) again(name string) bool {
 	return ok
 }
 
-// text writes a string of less than 256 bytes. An object may begin a new frame: that is where the pickler
-// looks at the size of the open one. Only the object behind a weight can find it full.
-func (p *pickler) text(s string) {
-	if sumBytes(p.frame) >= frameTarget {
-		p.endFrame()
-	}
-	if p.again(s) {
-		return
-	}
-	p.op(opShortBinString, byte(len(s)))
-	p.op([]byte(s)...)
-	p.memoize(s)
-}
+// The constants, and the byte string b'b': the type code of the empty array that _reconstruct makes.
+var (
+	none object = func(p *pickler) { p.op(opNone) }
+	yes  object = func(p *pickler) { p.op(opNewTrue) }
+	no   object = func(p *pickler) { p.op(opNewFalse) }
 
-// global writes a reference to a class or function.
-func (p *pickler) global(module, name string) {
-	key := module + " " + name
-	if p.again(key) {
-		return
+	letterB object = func(p *pickler) {
+		if !p.again("b'b'") {
+			p.op(opShortBinBytes, 1, 'b')
+			p.memoize("b'b'")
+		}
 	}
-	p.text(module)
-	p.text(name)
-	p.op(opStackGlobal)
-	p.memoize(key)
-}
+)
 
-// letterB writes the byte string b'b', the type code of the empty array that _reconstruct makes.
-func (p *pickler) letterB() {
-	if p.again("b'b'") {
-		return
-	}
-	p.op(opShortBinBytes, 1, 'b')
-	p.memoize("b'b'")
-}
-
-// number writes an int of 32 bits.
-func (p *pickler) number(n int) {
-	switch {
-	case n >= 0 && n <= math.MaxUint8:
-		p.op(opBinInt1, byte(n))
-	case n >= 0 && n <= math.MaxUint16:
-		p.op(binary.LittleEndian.AppendUint16([]byte{opBinInt2}, uint16(n))...)
-	default:
-		p.op(binary.LittleEndian.AppendUint32([]byte{opBinInt}, uint32(int32(n)))...)
+// text is a string of less than 256 bytes.
+func text(s string) object {
+	return func(p *pickler) {
+		if !p.again(s) {
+			p.op(opShortBinString, byte(len(s)))
+			p.op([]byte(s)...)
+			p.memoize(s)
+		}
 	}
 }
 
-// tuple makes a tuple of the last n objects, n from 1 to 3.
-func (p *pickler) tuple(n int) {
-	p.op(opTuple1 + byte(n-1))
-	p.memoize("")
+// global is a class or function.
+func global(module, name string) object {
+	return func(p *pickler) {
+		if key := module + " " + name; !p.again(key) {
+			p.save(text(module))
+			p.save(text(name))
+			p.op(opStackGlobal)
+			p.memoize(key)
+		}
+	}
 }
 
-// payload writes the place of an array's bytes: inside the frame, or from 64 KiB on outside, between two.
-func (p *pickler) payload(which part, size int64) {
-	outside := size >= frameTarget
-	if outside {
-		p.endFrame()
+// number is an int of 32 bits.
+func number(n int) object {
+	return func(p *pickler) {
+		switch {
+		case n >= 0 && n <= math.MaxUint8:
+			p.op(opBinInt1, byte(n))
+		case n >= 0 && n <= math.MaxUint16:
+			p.op(binary.LittleEndian.AppendUint16([]byte{opBinInt2}, uint16(n))...)
+		default:
+			p.op(binary.LittleEndian.AppendUint32([]byte{opBinInt}, uint32(int32(n)))...)
+		}
 	}
-	switch {
-	case size <= math.MaxUint8:
-		p.op(opShortBinBytes, byte(size))
-	case size <= math.MaxUint32:
-		p.op(binary.LittleEndian.AppendUint32([]byte{opBinBytes}, uint32(size))...)
-	default:
-		p.op(binary.LittleEndian.AppendUint64([]byte{opBinBytes8}, uint64(size))...)
+}
+
+// tuple is a tuple of one or more objects.
+func tuple(items ...object) object {
+	return func(p *pickler) {
+		end := byte(opTuple1 + len(items) - 1)
+		if len(items) > 3 {
+			p.op(opMark)
+			end = opTuple
+		}
+		for _, o := range items {
+			p.save(o)
+		}
+		p.op(end)
+		p.memoize("")
 	}
-	p.frame = append(p.frame, piece{part: which, size: size})
-	if outside {
-		p.done = append(p.done, p.frame...)
-		p.frame = nil
+}
+
+// call is what a function returns, its state set afterwards.
+func call(function, args, state object) object {
+	return func(p *pickler) {
+		p.save(function)
+		p.save(args)
+		p.op(opReduce)
+		p.memoize("")
+		p.save(state)
+		p.op(opBuild)
 	}
-	p.memoize("")
+}
+
+// instance is an object of a class, its fields set by name: name, value, name, value, …
+func instance(class object, fields ...object) object {
+	return func(p *pickler) {
+		p.save(class)
+		p.op(opEmptyTuple, opNewObj)
+		p.memoize("")
+		p.save(func(p *pickler) {
+			p.op(opEmptyDict)
+			p.memoize("")
+			p.op(opMark)
+			for _, o := range fields {
+				p.save(o)
+			}
+			p.op(opSetItems)
+		})
+		p.op(opBuild)
+	}
+}
+
+// payloadObject is the place of an array's bytes: inside the frame, or from 64 KiB on between two.
+func payloadObject(which part, size int64) object {
+	return func(p *pickler) {
+		outside := size >= frameTarget
+		if outside {
+			p.endFrame()
+		}
+		switch {
+		case size <= math.MaxUint8:
+			p.op(opShortBinBytes, byte(size))
+		case size <= math.MaxUint32:
+			p.op(binary.LittleEndian.AppendUint32([]byte{opBinBytes}, uint32(size))...)
+		default:
+			p.op(binary.LittleEndian.AppendUint64([]byte{opBinBytes8}, uint64(size))...)
+		}
+		p.frame = append(p.frame, piece{part: which, size: size})
+		if outside {
+			p.done = append(p.done, p.frame...)
+			p.frame = nil
+		}
+		p.memoize("")
+	}
 }

@@ -9,7 +9,7 @@ import (
 
 // maxSkeleton bounds the opcodes of a file and the bytes they take without array bytes.
 // A quantised tensor has 125 opcodes and 420 bytes.
-const maxSkeleton = 4096
+const maxSkeleton = 8192
 
 // skeleton is a pickle without its frames and byte strings: NEXT_BUFFER stands for each of the latter,
 // so that whoever builds the objects neither sees nor copies array bytes.
@@ -45,7 +45,7 @@ func scan(r io.ReaderAt, size int64) (*skeleton, error) {
 	return nil, errTooLong
 }
 
-var errTooLong = badFormat("more than %d opcodes or bytes around its arrays, a tensor has a tenth of that: not a file of a checkpoint", maxSkeleton)
+var errTooLong = badFormat("more than %d opcodes or bytes around its arrays, a tensor has a twentieth of that: not a file of a checkpoint", maxSkeleton)
 
 // scanner is the state of a scan.
 type scanner struct {

@@ -32,7 +32,7 @@ type Staged struct {
 // It refuses before the first byte when the copy exceeds the limit, the room in the tmpfs, or the memory that
 // the system can give; a container's own memory limit is not asked. Copies of processes that died are
 // removed first. Stage needs Linux.
-func Stage(ctx context.Context, model fs.FS, opt StageOptions) (_ *Staged, err error) {
+func Stage(ctx context.Context, model fs.FS, opt StageOptions) (*Staged, error) {
 	if opt.Dir == "" {
 		opt.Dir = "/dev/shm"
 	}
@@ -55,7 +55,10 @@ func Stage(ctx context.Context, model fs.FS, opt StageOptions) (_ *Staged, err e
 		return nil, stageError(opt.Dir, err)
 	}
 	if err := s.fill(ctx, model, l, opt.Options); err != nil {
-		return nil, errors.Join(err, s.Close())
+		if e := s.Close(); e != nil {
+			err = errors.Join(err, e)
+		}
+		return nil, err
 	}
 	opt.log().Info("checkpoint staged", "dir", s.Dir, "bytes", l.bytes())
 	return s, nil

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -22,11 +23,12 @@ func tmpfsRoom(dir string) (room, memory int64, err error) {
 	if err := unix.Statfs(dir, &st); err != nil {
 		return 0, 0, err
 	}
+	room, _ = freeBytes(dir)
 	if st.Type != unix.TMPFS_MAGIC {
 		return 0, 0, errors.New("not a tmpfs: a copy there is no faster: choose one, such as /dev/shm")
 	}
 	memory, err = memoryAvailable()
-	return int64(st.Bavail) * st.Bsize, memory, err
+	return room, memory, err
 }
 
 // memoryAvailable is MemAvailable of /proc/meminfo in bytes: free memory and cache that can be dropped.
@@ -48,7 +50,7 @@ func memoryAvailable() (int64, error) {
 // claimStage makes a locked directory.
 func claimStage(parent string) (*Staged, error) {
 	for range 10 {
-		dir, err := os.MkdirTemp(parent, stagePrefix)
+		dir, err := os.MkdirTemp(parent, fmt.Sprintf("%s%d-", stagePrefix, os.Getpid()))
 		if err != nil {
 			return nil, err
 		}
@@ -56,20 +58,24 @@ func claimStage(parent string) (*Staged, error) {
 		if err != nil {
 			return nil, errors.Join(err, os.RemoveAll(dir))
 		}
-		// A sweep may have taken the directory for a left one before it was locked.
-		if _, err := os.Lstat(dir); lock != nil && err == nil {
-			return &Staged{FS: os.DirFS(dir), Dir: dir, lock: lock}, nil
+		if lock == nil {
+			continue // a sweep took it for a left one
 		}
-		if lock != nil {
-			lock.Close()
+		if _, err := os.Lstat(dir); err != nil {
+			lock.Close() // a sweep took and removed it before it was locked
+			continue
 		}
+		return &Staged{FS: os.DirFS(dir), Dir: dir, lock: lock}, nil
 	}
 	return nil, errors.New("another process removes each new directory: try again")
 }
 
-// lockStage locks a directory of this user; nil without an error means that another holds it.
+// lockStage locks a directory; nil without an error means that another holds it, or removed it.
 func lockStage(dir string) (*os.File, error) {
 	f, err := os.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -84,8 +90,8 @@ func lockStage(dir string) (*os.File, error) {
 	return nil, err
 }
 
-// SweepStaged removes the copies in dir ("" means /dev/shm) whose processes have ended, as those cannot:
-// each takes memory until then. It costs one look into the directory.
+// SweepStaged removes the copies in dir ("" means /dev/shm) whose processes have ended, which
+// could not do it themselves: each takes memory until then. It costs one look into the directory.
 func SweepStaged(dir string, opt Options) error {
 	if dir == "" {
 		dir = "/dev/shm"
@@ -100,14 +106,13 @@ func SweepStaged(dir string, opt Options) error {
 			continue
 		}
 		lock, err := lockStage(path)
+		if err != nil {
+			return stageError(path, err)
+		}
 		if lock == nil {
-			if err != nil && !errors.Is(err, unix.ENOENT) {
-				return stageError(path, err)
-			}
 			continue
 		}
-		err = errors.Join(os.RemoveAll(path), lock.Close())
-		if err != nil {
+		if err := errors.Join(os.RemoveAll(path), lock.Close()); err != nil {
 			return stageError(path, err)
 		}
 		opt.log().Warn("removed the staged checkpoint of a process that died", "dir", path)

@@ -73,11 +73,14 @@ func writeDir(dir string, solid int64, fill func(temp string) error) (err error)
 		return fail(err)
 	}
 	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.RemoveAll(temp))
-			if before != nil {
-				_ = os.Remove(dir) // as it was; stays if something else is in it by now
-			}
+		if err == nil {
+			return
+		}
+		if e := os.RemoveAll(temp); e != nil {
+			err = errors.Join(err, e)
+		}
+		if before != nil {
+			_ = os.Remove(dir) // as it was; stays if something else is in it by now
 		}
 	}()
 	if free, known := freeBytes(temp); known && free < solid {
