@@ -52,7 +52,7 @@ func Weights(c model.Config, storage Storage, seed uint64) stages.Weights {
 			k := &kernels.Weight{Name: t.Name, In: in, Out: out}
 			switch {
 			case t.Name == model.Embedding:
-				k.In, k.Out, k.ByOutput = out, in, true // stored token by token
+				k.In, k.Out, k.ByOutput = out, in, true              // stored token by token
 				k.F = normal(rng, in*out, 1/math.Sqrt(float64(out))) // [V D], out = D
 			case len(t.Shape) == 1: // scales of a norm
 				k.F = normal(rng, out, 0.2)
