@@ -16,11 +16,13 @@ const (
 // read in: what is small first, then, with Prefault, everything.
 func (c *Checkpoint) check(ctx context.Context, opt Options) error {
 	meter := newMeter(opt, c.Bytes())
-	name := func(i int) string { return c.Tensors[i].Name }
-	bad := make([]error, len(c.Tensors))
-	err := each(ctx, len(c.Tensors), opt, "check the values", func(i int) {
+	pass := job{opt: opt, what: "check the values", tensor: func(i int) string { return c.Tensors[i].Name }}
+	err := pass.each(ctx, len(c.Tensors), func(i int) error {
 		t := &c.Tensors[i]
-		bad[i] = guard(func() error {
+		if !opt.Prefault {
+			defer meter.add(t.Bytes)
+		}
+		return guard(func() error {
 			switch {
 			case t.Groups > 0:
 				return checkScales(t)
@@ -29,28 +31,14 @@ func (c *Checkpoint) check(ctx context.Context, opt Options) error {
 			}
 			return nil
 		})
-		if !opt.Prefault {
-			meter.add(t.Bytes)
-		}
 	})
-	if err != nil {
+	if err != nil || !opt.Prefault {
 		return err
 	}
-	if err := firstOf(collect(bad, name)); err != nil || !opt.Prefault {
-		return err
-	}
-	// The first failure ends this pass; files are handed out in order, and those begun are finished.
-	pass, stop := context.WithCancel(ctx)
-	defer stop()
-	err = each(pass, len(c.Tensors), opt, "read the pages", func(i int) {
-		if bad[i] = guard(func() error { return c.prefault(ctx, i, meter) }); bad[i] != nil {
-			stop()
-		}
+	pass.what, pass.stopAtFail = "read the pages", true
+	return pass.each(ctx, len(c.Tensors), func(i int) error {
+		return guard(func() error { return c.prefault(ctx, i, meter) })
 	})
-	if failed := firstOf(collect(bad, name)); failed != nil {
-		return failed
-	}
-	return err
 }
 
 // prefault brings the pages of a tensor into memory, and checks large float32 arrays on the way.

@@ -53,13 +53,8 @@ func Open(ctx context.Context, model fs.FS, wants []Want, opt Options) (*Checkpo
 		return nil, err
 	}
 	c := &Checkpoint{Tensors: make([]Tensor, len(wants)), regions: make([]region, len(wants))}
-	bad := make([]error, len(wants))
-	err = each(ctx, len(wants), opt, "compare the headers", func(i int) {
-		bad[i] = c.openTensor(model, i, wants[i])
-	})
-	if err == nil {
-		err = firstOf(collect(bad, name))
-	}
+	pass := job{opt: opt, what: "compare the headers", tensor: name}
+	err = pass.each(ctx, len(wants), func(i int) error { return c.openTensor(model, i, wants[i]) })
 	if err == nil {
 		err = compareClasses(c.Tensors, wants)
 	}

@@ -22,7 +22,7 @@
 // # From a file to a tensor
 //
 // A scanner walks the pickle opcode by opcode, refuses what no checkpoint contains, and steps over
-// array bytes: what is left is a skeleton of some 400 bytes, in which NEXT_BUFFER stands for each
+// array bytes: what is left is a skeleton of some 300 bytes, in which NEXT_BUFFER stands for each
 // byte string. gopickle builds the objects of the skeleton; the only names it may resolve are those of
 // [Header]'s makers in classes.go, and none of them runs anything.
 //

@@ -102,7 +102,8 @@ func arrayObject(spec tensor.Spec, which part) object {
 }
 
 // dtypeObject is dtype(name, False, True) with the state (3, byte order, None, None, None, item size,
-// alignment, flags). The flags of bfloat16 depend on the version of ml_dtypes; readers ignore them.
+// alignment, flags). The flags of bfloat16 depend on the version of ml_dtypes (80 in that of JAX 0.4.25, 64 in
+// others); readers ignore them.
 func dtypeObject(d tensor.DType) object {
 	name, order, size, flags := text("f4"), "<", -1, 0
 	switch d {

@@ -125,6 +125,16 @@ func noDirectory(model fs.FS, err error) error {
 	return fmt.Errorf("%w: give the directory that holds ckpt-0", fs.ErrNotExist)
 }
 
+// collect turns the errors of files, by tensor index, into Errors in file order.
+func collect(errs []error, tensor func(i int) string) (bad []*Error) {
+	for i, err := range errs {
+		if err != nil {
+			bad = append(bad, &Error{File: fileName(i), Tensor: tensor(i), Err: err})
+		}
+	}
+	return bad
+}
+
 // firstOf is the first error in file order with the count of the others, or nil.
 func firstOf(bad []*Error) error {
 	if len(bad) == 0 {

@@ -42,20 +42,21 @@ func Scan(ctx context.Context, model fs.FS, opt Options) ([]Header, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := firstOf(l.expect(len(l.files), func(int) string { return "" })); err != nil {
+	if err := firstOf(l.expect(len(l.files), noNames)); err != nil {
 		return nil, err
 	}
 	headers := make([]Header, len(l.files))
-	bad := make([]error, len(l.files))
 	meter := newMeter(opt, l.bytes())
-	err = each(ctx, len(l.files), opt, "read the headers", func(i int) {
-		headers[i], bad[i] = scanFile(model, fileName(i))
+	pass := job{opt: opt, what: "read the headers", tensor: noNames}
+	err = pass.each(ctx, len(l.files), func(i int) (err error) {
+		headers[i], err = scanFile(model, fileName(i))
 		meter.add(l.files[i].size)
+		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	return headers, firstOf(collect(bad, func(int) string { return "" }))
+	return headers, nil
 }
 
 // scanFile opens a file for as long as it takes to read its header.
@@ -137,14 +138,4 @@ func scalesSpec(weight tensor.Shape, groups int) tensor.Spec {
 	shape := append(tensor.Shape{}, weight...)
 	shape[len(shape)-2] = groups
 	return tensor.Spec{DType: tensor.BF16, Shape: shape}
-}
-
-// collect turns the errors of files, by tensor index, into Errors in file order.
-func collect(errs []error, tensorName func(i int) string) (bad []*Error) {
-	for i, err := range errs {
-		if err != nil {
-			bad = append(bad, &Error{File: fileName(i), Tensor: tensorName(i), Err: err})
-		}
-	}
-	return bad
 }

@@ -8,7 +8,7 @@ import (
 )
 
 // maxSkeleton bounds the opcodes of a file and the bytes they take without array bytes.
-// A quantised tensor has 125 opcodes and 420 bytes.
+// A quantised tensor has 130 opcodes and 283 bytes.
 const maxSkeleton = 8192
 
 // skeleton is a pickle without its frames and byte strings: NEXT_BUFFER stands for each of the latter,

@@ -237,5 +237,9 @@ func FuzzScan(f *testing.F) {
 		if groups, err := groupsOf(h.Weight.Shape, h.Scales.Shape); err != nil || groups != h.Groups {
 			t.Errorf("%d groups of %v with %v", h.Groups, h.Weight, h.Scales)
 		}
+		_ = checkScales(&Tensor{ // must not panic
+			Weight: h.Weight, Groups: h.Groups,
+			Data: section(b, h.Offset, h.Weight), Scales: section(b, h.ScalesOffset, h.Scales),
+		})
 	})
 }

@@ -40,8 +40,7 @@ func Stage(ctx context.Context, model fs.FS, opt StageOptions) (*Staged, error) 
 	if err != nil {
 		return nil, err
 	}
-	name := func(int) string { return "" }
-	if err := firstOf(l.expect(len(l.files), name)); err != nil {
+	if err := firstOf(l.expect(len(l.files), noNames)); err != nil {
 		return nil, err
 	}
 	if err := SweepStaged(opt.Dir, opt.Options); err != nil {
@@ -96,14 +95,10 @@ func (s *Staged) fill(ctx context.Context, model fs.FS, l *listing, opt Options)
 		return stageError(s.Dir, err)
 	}
 	meter := newMeter(opt, l.bytes())
-	bad := make([]error, len(l.files))
-	err := each(ctx, len(l.files), opt, "stage the checkpoint", func(i int) {
-		bad[i] = copyFile(ctx, model, fileName(i), filepath.Join(s.Dir, filepath.FromSlash(fileName(i))), l.files[i].size, meter)
+	pass := job{opt: opt, what: "stage the checkpoint", tensor: noNames, stopAtFail: true}
+	return pass.each(ctx, len(l.files), func(i int) error {
+		return copyFile(ctx, model, fileName(i), filepath.Join(s.Dir, filepath.FromSlash(fileName(i))), l.files[i].size, meter)
 	})
-	if err != nil {
-		return err
-	}
-	return firstOf(collect(bad, func(int) string { return "" }))
 }
 
 // copyFile copies a file of size bytes in chunks, and stops between two when ctx ends.

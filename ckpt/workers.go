@@ -32,29 +32,48 @@ func (o Options) log() *slog.Logger {
 	return o.Log
 }
 
-// each calls do(0) … do(n-1) from opt.Parallel goroutines and returns when all are done. Numbers are handed
-// out in order; none after ctx ends, and then the error says so.
-func each(ctx context.Context, n int, opt Options, what string, do func(i int)) error {
-	workers := opt.Parallel
+// job is one pass over the files of a checkpoint.
+type job struct {
+	opt        Options
+	what       string             // for the error when it is stopped: "check the values"
+	tensor     func(i int) string // names for errors
+	stopAtFail bool               // hand out no file after one has failed
+}
+
+// each calls do(0) … do(n-1) from opt.Parallel goroutines and returns when all that began are done. Files
+// are handed out in order, none after ctx ends. The error is that ctx has ended, or else that of the first
+// file that failed: those before it have all been done, so it does not depend on the workers' order.
+func (j job) each(ctx context.Context, n int, do func(i int) error) error {
+	workers := j.opt.Parallel
 	if workers <= 0 {
 		workers = defaultParallel
 	}
+	bad := make([]error, n)
 	var next atomic.Int64
+	var failed atomic.Bool
 	var wg sync.WaitGroup
 	for range min(workers, n) {
 		wg.Go(func() {
-			for ctx.Err() == nil {
+			for ctx.Err() == nil && !(j.stopAtFail && failed.Load()) {
 				i := int(next.Add(1)) - 1
 				if i >= n {
 					return
 				}
-				do(i)
+				if bad[i] = do(i); bad[i] != nil {
+					failed.Store(true)
+				}
 			}
 		})
 	}
 	wg.Wait()
-	return cancelled(ctx, what)
+	if err := cancelled(ctx, j.what); err != nil {
+		return err
+	}
+	return firstOf(collect(bad, j.tensor))
 }
+
+// noNames is for passes that have no list of tensors.
+func noNames(int) string { return "" }
 
 // cancelled is nil while ctx lives.
 func cancelled(ctx context.Context, what string) error {

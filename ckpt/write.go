@@ -46,16 +46,15 @@ func Write(ctx context.Context, dir string, tensors []Source, opt Options) error
 	}
 	return writeDir(dir, solid, func(temp string) error {
 		meter := newMeter(opt, total)
-		err := each(ctx, len(tensors), opt, "write the checkpoint", func(i int) {
+		pass := job{opt: opt, what: writing, tensor: name, stopAtFail: true}
+		return pass.each(ctx, len(tensors), func(i int) error {
 			w := &fileWriter{ctx: ctx, meter: meter}
-			bad[i] = w.write(filepath.Join(temp, filepath.Base(fileName(i))), tensors[i], layouts[i])
+			return w.write(filepath.Join(temp, filepath.Base(fileName(i))), tensors[i], layouts[i])
 		})
-		if err != nil {
-			return err
-		}
-		return firstOf(collect(bad, name))
 	})
 }
+
+const writing = "write the checkpoint"
 
 // writeDir lets fill work in a new directory and gives it its name, ckpt-0, when all is on disk.
 func writeDir(dir string, solid int64, fill func(temp string) error) (err error) {
@@ -172,7 +171,7 @@ func (w *fileWriter) piece(f *os.File, t Source, p piece) error {
 
 // Write takes bytes of the array in hand.
 func (w *fileWriter) Write(b []byte) (int, error) {
-	if err := cancelled(w.ctx, "write the checkpoint"); err != nil {
+	if err := cancelled(w.ctx, writing); err != nil {
 		return 0, err
 	}
 	if int64(len(b)) > w.left {
