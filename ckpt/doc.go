@@ -23,15 +23,15 @@
 //
 // A scanner walks the pickle opcode by opcode, refuses what no checkpoint contains, and steps over
 // array bytes: what is left is a skeleton of some 300 bytes, in which NEXT_BUFFER stands for each
-// byte string. gopickle builds the objects of the skeleton; the only names it may resolve are those of
-// [Header]'s makers in classes.go, and none of them runs anything.
+// byte string. gopickle builds the objects of the skeleton; the only names it may resolve are the five
+// of classes.go, and none of them runs anything.
 //
 // # Invariants
 //
 //  1. Files are hostile until checked. No length is believed before it is compared with the file, no
 //     memory is taken in proportion to a number found in a file, no name is resolved but the whitelist's.
-//  2. Array bytes are never copied from a file of the operating system: they are slices of its mapping,
-//     valid until [Checkpoint.Close], at any alignment.
+//  2. Array bytes are not copied where files can be mapped (everywhere but Windows): they are slices of
+//     the mapping, valid until [Checkpoint.Close], at any alignment.
 //  3. A tensor that Open returns has the shape, kind and scale groups wanted; its scales are positive
 //     and finite, or 0 where every weight they belong to is 0.
 //  4. Errors are [Error]: the file, the tensor, what was found, what was wanted, what to do. Of several
