@@ -1,0 +1,108 @@
+package stages
+
+import (
+	"fmt"
+
+	"troupe/kernels"
+	"troupe/model"
+)
+
+// Libraries opens the kernel libraries of one device and compiles against a binding.
+type Libraries struct {
+	Arith   kernels.Arith
+	binding kernels.Binding
+	threads int
+	open    map[string]kernels.Library
+}
+
+// OpenLibraries prepares a device with that many threads; libraries are opened when first needed.
+func OpenLibraries(arith kernels.Arith, binding kernels.Binding, threads int) *Libraries {
+	return &Libraries{Arith: arith, binding: binding, threads: threads, open: map[string]kernels.Library{}}
+}
+
+// Close closes every library that was opened.
+func (l *Libraries) Close() error {
+	var first error
+	for _, lib := range l.open {
+		if err := lib.Close(); err != nil && first == nil {
+			first = err
+		}
+	}
+	clear(l.open)
+	return first
+}
+
+// library returns the one bound to an op of a layer.
+func (l *Libraries) library(op kernels.Op, layer int) (kernels.Library, error) {
+	v, err := kernels.Find(l.binding.Library(op, layer))
+	if err != nil {
+		return nil, err
+	}
+	if lib, ok := l.open[v.Name]; ok {
+		return lib, nil
+	}
+	lib, err := v.Open(l.threads)
+	if err != nil {
+		return nil, fmt.Errorf("stages: library %s: %w", v.Name, err)
+	}
+	l.open[v.Name] = lib
+	return lib, nil
+}
+
+// segment is a run of calls as kernels, one for each run of calls of one library.
+type segment []kernels.Kernel
+
+func (s segment) run(f *kernels.Frame) error {
+	for _, k := range s {
+		if err := k.Run(f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// compile cuts calls where the library changes and has each run compiled.
+func (l *Libraries) compile(calls []kernels.Call) (segment, error) {
+	var seg segment
+	for lo := 0; lo < len(calls); {
+		lib, err := l.library(calls[lo].Op, calls[lo].Layer)
+		if err != nil {
+			return nil, err
+		}
+		hi := lo + 1
+		for hi < len(calls) {
+			next, err := l.library(calls[hi].Op, calls[hi].Layer)
+			if err != nil {
+				return nil, err
+			}
+			if next != lib {
+				break
+			}
+			hi++
+		}
+		k, err := lib.Compile(kernels.Segment{Arith: l.Arith, Calls: calls[lo:hi]})
+		if err != nil {
+			return nil, fmt.Errorf("stages: layer %d: %s: %w", calls[lo].Layer, lib.Info().Name, err)
+		}
+		seg = append(seg, k)
+		lo = hi
+	}
+	return seg, nil
+}
+
+// resolve turns steps into calls by finding their weights; find looks one name up.
+func resolve(steps []model.Step, layer int, find func(string) (*kernels.Weight, error)) ([]kernels.Call, error) {
+	calls := make([]kernels.Call, 0, len(steps))
+	for _, s := range steps {
+		c := kernels.Call{Op: s.Op, Layer: layer, In: s.In, Out: s.Out, Params: s.Params}
+		for _, name := range s.Weights {
+			w, err := find(name)
+			if err != nil {
+				return nil, err
+			}
+			c.Weights = append(c.Weights, w)
+		}
+		calls = append(calls, c)
+	}
+	return calls, nil
+}

@@ -1,0 +1,53 @@
+package stages
+
+import (
+	"fmt"
+
+	"troupe/kernels"
+	"troupe/model"
+)
+
+// Experts computes experts on one device. Any of them may live on another device than its layer.
+type Experts struct {
+	plan    model.Plan
+	kernels map[expertKey]segment
+	frame   kernels.Frame // lent buffers of the batch at hand
+}
+
+type expertKey struct{ layer, expert int }
+
+// NewExperts makes a host without experts.
+func NewExperts(plan model.Plan) *Experts {
+	return &Experts{plan: plan, kernels: map[expertKey]segment{}}
+}
+
+// Add compiles one expert of one layer.
+func (x *Experts) Add(layer, expert int, w Weights, libs *Libraries) error {
+	calls, err := resolve([]model.Step{x.plan.Expert(layer)}, layer, func(name string) (*kernels.Weight, error) {
+		return w.expert(name, expert)
+	})
+	if err != nil {
+		return err
+	}
+	seg, err := libs.compile(calls)
+	if err != nil {
+		return err
+	}
+	x.kernels[expertKey{layer, expert}] = seg
+	return nil
+}
+
+// Run computes the expert for the rows of work: it reads the batch's expert input and writes the pairs
+// that work names, and nothing else of the batch.
+func (x *Experts) Run(b *Batch, layer, expert int, work kernels.Work) error {
+	seg, ok := x.kernels[expertKey{layer, expert}]
+	if !ok {
+		return fmt.Errorf("expert %d of layer %d: batch %d: not on this device: the placement is wrong", expert, layer, b.ID)
+	}
+	x.frame.Bufs = append(x.frame.Bufs[:0], b.Frame.Bufs...)
+	x.frame.Work = work
+	if err := seg.run(&x.frame); err != nil {
+		return fmt.Errorf("expert %d of layer %d: batch %d: %w", expert, layer, b.ID, err)
+	}
+	return nil
+}

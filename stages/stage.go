@@ -1,0 +1,157 @@
+package stages
+
+import (
+	"fmt"
+
+	"troupe/kernels"
+	"troupe/model"
+	"troupe/stages/sample"
+	"troupe/tensor"
+)
+
+// Span is a run of layers, Lo to Hi-1.
+type Span struct{ Lo, Hi int }
+
+// Stage takes batches through a span of layers. The first stage embeds, the last one draws.
+type Stage struct {
+	Span   Span
+	config model.Config
+	plan   model.Plan
+	segs   []segment // segs[i] ends at the router of layer Lo+i; the last one leaves the span
+	cache  kernels.Cache
+	arena  *tensor.Arena
+	drawer *sample.Drawer
+}
+
+// CacheSize says how much KV cache a stage keeps.
+type CacheSize struct {
+	Blocks int  // of kernels.BlockTokens positions, shared by all sequences
+	Half   bool // bfloat16 instead of float32
+}
+
+// HalfCache tells whether an arithmetic keeps keys and values in bfloat16, as the reference does;
+// Exact keeps float32.
+func HalfCache(a kernels.Arith) bool { return a != kernels.Exact }
+
+// CacheBytes is the KV cache of a number of layers.
+func CacheBytes(c model.Config, layers int, size CacheSize) int64 {
+	elem := int64(4)
+	if size.Half {
+		elem = 2
+	}
+	return 2 * elem * int64(c.Model.NumKVHeads*c.Model.KeySize) * kernels.BlockTokens * int64(size.Blocks) * int64(layers)
+}
+
+// Tap is called after every op of a stage with the buffers it wrote; it is for tests and displays.
+type Tap func(layer int, op kernels.Op, out []kernels.Slot, f *kernels.Frame)
+
+// NewStage compiles a span. A nil tap costs nothing.
+func NewStage(c model.Config, plan model.Plan, span Span, w Weights, libs *Libraries, size CacheSize, tap Tap) (*Stage, error) {
+	if span.Lo < 0 || span.Hi > c.Model.NumLayers || span.Lo >= span.Hi {
+		return nil, fmt.Errorf("stages: layers %d to %d: want a run within 0 to %d", span.Lo, span.Hi-1, c.Model.NumLayers-1)
+	}
+	s := &Stage{Span: span, config: c, plan: plan}
+	if err := s.compile(w, libs, tap); err != nil {
+		return nil, err
+	}
+	if s.last() {
+		s.drawer = sample.NewDrawer(c.VocabSize)
+	}
+	return s, s.newCache(size)
+}
+
+func (s *Stage) last() bool { return s.Span.Hi == s.config.Model.NumLayers }
+
+func (s *Stage) compile(w Weights, libs *Libraries, tap Tap) error {
+	var calls []kernels.Call
+	add := func(steps []model.Step, layer int) error {
+		more, err := resolve(steps, layer, w.one)
+		calls = append(calls, more...)
+		return err
+	}
+	end := func() error {
+		seg, err := libs.compile(calls)
+		if tap != nil && err == nil {
+			seg, err = tapped(calls, libs, tap)
+		}
+		s.segs, calls = append(s.segs, seg), nil
+		return err
+	}
+	if s.Span.Lo == 0 {
+		if err := add(s.plan.Embed, -1); err != nil {
+			return err
+		}
+	}
+	for l := s.Span.Lo; l < s.Span.Hi; l++ {
+		if err := add(s.plan.Before(l), l); err != nil {
+			return err
+		}
+		if err := end(); err != nil {
+			return err
+		}
+		if err := add(s.plan.After(l), l); err != nil {
+			return err
+		}
+	}
+	if s.last() {
+		if err := add(s.plan.Head, -1); err != nil {
+			return err
+		}
+	}
+	return end()
+}
+
+func (s *Stage) newCache(size CacheSize) error {
+	m := s.config.Model
+	s.cache = kernels.Cache{KVHeads: m.NumKVHeads, KeySize: m.KeySize, Blocks: size.Blocks, Half: size.Half,
+		Layers: make([]kernels.CacheLayer, m.NumLayers)}
+	layers := s.Span.Hi - s.Span.Lo
+	n := size.Blocks * s.cache.BlockSize()
+	var err error
+	if s.arena, err = tensor.NewArena("kv", int(CacheBytes(s.config, layers, size))+128*layers); err != nil {
+		return err
+	}
+	cut := func(l *kernels.CacheLayer) error {
+		var err error
+		for _, half := range []*[]uint16{&l.K16, &l.V16} {
+			if size.Half && err == nil {
+				*half, err = tensor.Slice[uint16](s.arena, n)
+			}
+		}
+		for _, full := range []*[]float32{&l.K32, &l.V32} {
+			if !size.Half && err == nil {
+				*full, err = tensor.Slice[float32](s.arena, n)
+			}
+		}
+		return err
+	}
+	for l := s.Span.Lo; l < s.Span.Hi; l++ {
+		if err := cut(&s.cache.Layers[l]); err != nil {
+			s.arena.Close()
+			return err
+		}
+	}
+	return nil
+}
+
+// Close gives the cache's memory back.
+func (s *Stage) Close() error { return s.arena.Close() }
+
+// Advance runs a batch to the next router, or out of the span. It returns the layer whose experts are
+// wanted; done tells that the batch has passed the stage (and, on the last one, that it is drawn).
+func (s *Stage) Advance(b *Batch) (layer int, done bool, err error) {
+	b.Frame.Cache = &s.cache
+	i := b.step
+	if err := s.segs[i].run(&b.Frame); err != nil {
+		return 0, false, fmt.Errorf("stage of layers %d to %d: segment %d: batch %d: %w", s.Span.Lo, s.Span.Hi-1, i, b.ID, err)
+	}
+	if b.step++; b.step < len(s.segs) {
+		return s.Span.Lo + i, false, nil
+	}
+	b.step = 0
+	b.Frame.Cache = nil
+	if s.last() {
+		s.draw(b)
+	}
+	return 0, true, nil
+}
