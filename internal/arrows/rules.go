@@ -15,7 +15,7 @@ var folders = []folder{
 	{path: "tensor"}, // the standard library alone, as in every row without imports
 	{path: "kernels", imports: []string{"tensor"}},
 	{path: "kernels/ref", imports: []string{"kernels", "tensor"}},
-	{path: "kernels/cpu", imports: []string{"kernels", "tensor"}},
+	{path: "kernels/cpu", imports: []string{"kernels", "kernels/ref", "tensor"}},
 	{path: "kernels/kerneltest", imports: []string{"kernels", "kernels/ref", "tensor"}},
 	{path: "model", imports: []string{"kernels", "tensor"}},
 	{path: "model/demo"},

@@ -11,6 +11,7 @@ import (
 	"troupe/internal/load"
 	"troupe/internal/npy"
 	"troupe/kernels"
+	_ "troupe/kernels/cpu"
 	_ "troupe/kernels/ref"
 	"troupe/stages"
 )
