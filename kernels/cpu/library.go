@@ -1,0 +1,102 @@
+package cpu
+
+import (
+	"fmt"
+
+	"troupe/kernels"
+)
+
+// library is a variant opened with its threads. Its kernels share its pool and scratch memory, which is
+// why they run one at a time.
+type library struct {
+	info    kernels.Info
+	loops   *loops
+	pool    *pool
+	scratch []scratch // by worker
+}
+
+var _ kernels.Library = (*library)(nil)
+
+// open makes a library of a variant's inner loops; threads below 1 counts as 1.
+func open(name, doc string, l *loops, threads int) *library {
+	lib := &library{loops: l, pool: newPool(threads)}
+	lib.info = kernels.Info{Name: name, Doc: doc, Version: "1", Promise: kernels.Identical}
+	for op := range kernels.NumOps {
+		lib.info.Ops = append(lib.info.Ops, op)
+	}
+	lib.scratch = make([]scratch, lib.pool.threads)
+	return lib
+}
+
+// Info describes the variant.
+func (l *library) Info() kernels.Info { return l.info }
+
+// Close ends the threads.
+func (l *library) Close() error {
+	l.pool.close()
+	return nil
+}
+
+// step is one call, compiled. It keeps scratch memory and what it needs to know of the frame at hand.
+type step interface{ run(f *kernels.Frame) }
+
+// steps has the constructor of every op.
+var steps = [kernels.NumOps]func(*library, kernels.Arith, *kernels.Call) step{
+	kernels.Embed:   newEmbed,
+	kernels.RMSNorm: newNorm,
+	kernels.Linear:  newLinear,
+	kernels.RoPE:    newRope,
+	kernels.Attend:  newAttend,
+	kernels.Route:   newRoute,
+	kernels.Expert:  newExpert,
+	kernels.Combine: newCombine,
+	kernels.Add:     newAdd,
+	kernels.Head:    newHead,
+}
+
+// Compile checks the segment's weights and prepares its calls. Nothing is copied.
+func (l *library) Compile(s kernels.Segment) (kernels.Kernel, error) {
+	var k kernel
+	for i := range s.Calls {
+		c := &s.Calls[i]
+		if c.Op >= kernels.NumOps {
+			return nil, fmt.Errorf("kernels/cpu: %v: %w", c.Op, kernels.ErrNoKernel)
+		}
+		for _, w := range c.Weights {
+			if err := w.Check(); err != nil {
+				return nil, err
+			}
+		}
+		k = append(k, steps[c.Op](l, s.Arith, c))
+	}
+	return k, nil
+}
+
+type kernel []step
+
+// Run takes the frame through the calls.
+func (k kernel) Run(f *kernels.Frame) error {
+	for _, s := range k {
+		s.run(f)
+	}
+	return nil
+}
+
+// scratch is the memory of one worker; each op grows what it uses.
+type scratch struct {
+	lanes []uint64  // int8: sums of several outputs in one word
+	sums  []int32   // int8: block sums [rows columns]
+	block []float32 // block sums [rows columns]
+	group []float32 // group sums [rows columns]
+	wide  []float32 // weights as float32, or keys and values of a block
+	tile  []int8    // int8: weights of a tile, by output
+	p     []float32 // attention weights [heads keys]
+}
+
+// grow returns a slice of length n with whatever it held, or a new one when it is too short.
+func grow[T any](s []T, n int) []T {
+	if cap(s) < n {
+		return make([]T, n+n/4)[:n]
+	}
+	return s[:n]
+}
