@@ -1,0 +1,101 @@
+package place
+
+import (
+	"troupe/model"
+	"troupe/stages"
+)
+
+// Memory is what a device has to hold, in bytes.
+type Memory struct {
+	Weights int64
+	Cache   int64 // keys and values of the device's layers
+	Batches int64 // buffers of the batches in flight
+}
+
+// Total is everything together.
+func (m Memory) Total() int64 { return m.Weights + m.Cache + m.Batches }
+
+// Quantities are what a budget depends on besides model and plan.
+type Quantities struct {
+	Cache   stages.CacheSize
+	Batches int           // in flight
+	Limits  stages.Limits // of a batch
+	Storage Storage       // nil: int8 where the configuration allows it
+}
+
+// Budget is what a plan needs.
+type Budget struct {
+	// Devices counts each device as a memory of its own. What several of them use is there several
+	// times: the embedding, which the first and the last stage read, and the buffers of the batches.
+	Devices []Memory
+	// Host counts all devices as one memory, as that of the CPU devices of one process: everything is
+	// there once.
+	Host Memory
+}
+
+// Budget counts the memory of a plan that Check accepts.
+func (p Plan) Budget(c model.Config, q Quantities) Budget {
+	w := newWeights(c)
+	b := Budget{Devices: make([]Memory, len(p.Devices))}
+	p.parts(w, func(device int, t model.Tensor, of int64) {
+		b.Devices[device].Weights += q.Storage.Bytes(t) / of
+	})
+	layers := make([]int, len(p.Devices))
+	for _, s := range p.Stages {
+		layers[s.Device] += s.Span.Hi - s.Span.Lo
+	}
+	for i := range b.Devices {
+		b.Devices[i].Cache = stages.CacheBytes(c, layers[i], q.Cache)
+		b.Devices[i].Batches = int64(q.Batches) * w.batchBytes(q.Limits, layers[i] > 0)
+	}
+	for _, t := range w.tensors {
+		b.Host.Weights += q.Storage.Bytes(t)
+	}
+	b.Host.Cache = stages.CacheBytes(c, c.Model.NumLayers, q.Cache)
+	b.Host.Batches = int64(q.Batches) * w.batchBytes(q.Limits, true)
+	return b
+}
+
+// parts calls f for everything that a device needs: whole tensors (of = 1), or one of the equal parts of
+// a tensor for an expert that lives there.
+func (p Plan) parts(w weights, f func(device int, t model.Tensor, of int64)) {
+	names := make([]map[string]bool, len(p.Devices)) // of tensors that the device's stages read
+	for i := range names {
+		names[i] = map[string]bool{}
+	}
+	for _, s := range p.Stages {
+		w.ofStage(s.Span, names[s.Device])
+	}
+	for _, t := range w.tensors {
+		if w.expert[t.Name] {
+			for _, device := range p.Experts[t.Layer] {
+				f(device, t, int64(w.config.Model.NumExperts))
+			}
+			continue
+		}
+		for device := range names {
+			if names[device][t.Name] {
+				f(device, t, 1)
+			}
+		}
+	}
+}
+
+// batchBytes is what the buffers of one batch take: all of them where there is a stage, those that
+// experts read and write where there are experts alone.
+func (w weights) batchBytes(lim stages.Limits, stage bool) (sum int64) {
+	for i, s := range w.plan.Slots {
+		if !stage && i != int(w.plan.ExpertInput) && i != int(w.plan.Parts) {
+			continue
+		}
+		rows := lim.Rows
+		switch s.Per {
+		case model.PerPair:
+			rows = lim.Rows * lim.Experts
+		case model.PerDraw:
+			rows = lim.Draws
+		}
+		sum += 4 * int64(rows) * int64(s.Width)
+	}
+	return sum
+}

@@ -1,0 +1,113 @@
+package place
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Device is one memory with threads that compute on it.
+type Device struct {
+	Name    string // its kind: "cpu"
+	Threads int    // 0: not stated
+	Memory  int64  // bytes; 0: not stated
+}
+
+const (
+	maxDevices = 1024
+	maxThreads = 4096
+)
+
+const deviceGrammar = "want [COUNTx]NAME[:THREADS][@MEMORY], separated by commas, as in cpu, cpu:2,cpu:2 or 8xgpu@80GB"
+
+var deviceForm = regexp.MustCompile(`^(?:([0-9]+)x)?([a-z][a-z0-9_-]*)(?::([0-9]+))?(?:@([0-9.]+[A-Za-z]*))?$`)
+
+// ParseDevices reads a list of devices: "cpu", "cpu:1,cpu:1", "8xgpu@80GB". Spaces around entries do not
+// matter.
+func ParseDevices(list string) ([]Device, error) {
+	var all []Device
+	for entry := range strings.SplitSeq(list, ",") {
+		entry = strings.TrimSpace(entry)
+		count, d, err := parseDevice(entry)
+		if err != nil {
+			return nil, fmt.Errorf("place: device %q: %w", entry, err)
+		}
+		if len(all)+count > maxDevices {
+			return nil, fmt.Errorf("place: device %q: more than %d devices in all", entry, maxDevices)
+		}
+		all = append(all, slices.Repeat([]Device{d}, count)...)
+	}
+	return all, nil
+}
+
+func parseDevice(entry string) (count int, d Device, err error) {
+	m := deviceForm.FindStringSubmatch(entry)
+	if m == nil {
+		return 0, d, fmt.Errorf("%s", deviceGrammar)
+	}
+	count, d.Name = 1, m[2]
+	if m[1] != "" {
+		if count, err = within("count", m[1], maxDevices); err != nil {
+			return 0, d, err
+		}
+	}
+	if m[3] != "" {
+		if d.Threads, err = within("threads", m[3], maxThreads); err != nil {
+			return 0, d, err
+		}
+	}
+	if m[4] != "" {
+		if d.Memory, err = ParseBytes(m[4]); err != nil {
+			return 0, d, err
+		}
+	}
+	return count, d, nil
+}
+
+func within(what, digits string, most int) (int, error) {
+	n, err := strconv.Atoi(digits)
+	if err != nil || n < 1 || n > most {
+		return 0, fmt.Errorf("%s %s, want 1 to %d", what, digits, most)
+	}
+	return n, nil
+}
+
+// String is the device in the form that ParseDevices reads.
+func (d Device) String() string {
+	s := d.Name
+	if d.Threads > 0 {
+		s += ":" + strconv.Itoa(d.Threads)
+	}
+	if d.Memory > 0 {
+		s += "@" + strconv.FormatInt(d.Memory, 10) + "B"
+	}
+	return s
+}
+
+// Runnable prepares devices for a run on this machine: it refuses those that a plan may count with but
+// that nothing here can compute on, and gives those without a stated number of threads an equal share of
+// the processors that the others leave, at least one each.
+func Runnable(devices []Device, processors int) ([]Device, error) {
+	open := 0
+	for i, d := range devices {
+		if d.Name != "cpu" {
+			return nil, fmt.Errorf("place: device %d is %q, want cpu: there are no other devices here to run on; other names are for planning", i, d.Name)
+		}
+		if d.Threads == 0 {
+			open++
+		}
+		processors -= d.Threads
+	}
+	devices = slices.Clone(devices)
+	for i := range devices {
+		if devices[i].Threads == 0 {
+			share := max(1, processors/open)
+			devices[i].Threads = share
+			processors -= share
+			open--
+		}
+	}
+	return devices, nil
+}

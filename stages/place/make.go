@@ -1,0 +1,79 @@
+package place
+
+import (
+	"fmt"
+	"slices"
+
+	"troupe/model"
+	"troupe/stages"
+)
+
+// Options are a person's wishes for a plan.
+type Options struct {
+	Stages        int      // 0: one on each device
+	ExpertDevices []Device // devices for experts alone, besides those of the stages
+	Strategy      string   // where experts live; "": local, or spread when there are devices for experts alone
+}
+
+// Make puts a model on devices. The layers are cut as evenly as possible, the first stages take what is
+// left over, and runs of stages share a device when there are more stages than devices.
+func Make(c model.Config, devices []Device, o Options) (Plan, error) {
+	if len(devices) == 0 {
+		return Plan{}, fmt.Errorf("place: no devices: want at least one for the layers")
+	}
+	n, layers := o.Stages, c.Model.NumLayers
+	if n == 0 {
+		n = len(devices)
+	}
+	switch {
+	case n < 0:
+		return Plan{}, fmt.Errorf("place: %d stages, want at least 1", n)
+	case n > layers && o.Stages == 0:
+		return Plan{}, fmt.Errorf("place: %d devices for %d layers: want at most a device for each layer: use fewer devices, or say how many stages there are", n, layers)
+	case n > layers:
+		return Plan{}, fmt.Errorf("place: %d stages for %d layers: want at most a stage for each layer", n, layers)
+	}
+	name := o.Strategy
+	if name == "" {
+		name = defaultStrategy(o)
+	}
+	strategy, err := findStrategy(name)
+	if err != nil {
+		return Plan{}, err
+	}
+	p := Plan{Devices: slices.Concat(devices, o.ExpertDevices), Stages: split(layers, n, len(devices))}
+	p.Experts = strategy.Place(c, p, expertHosts(p, o))
+	return p, p.Check(c)
+}
+
+// split cuts layers into n stages on that many devices.
+func split(layers, n, devices int) []Stage {
+	list := make([]Stage, n)
+	lo := 0
+	for i := range list {
+		hi := lo + layers/n
+		if i < layers%n {
+			hi++
+		}
+		device := i // with fewer stages than devices the last devices have none
+		if n > devices {
+			device = i * devices / n
+		}
+		list[i] = Stage{Span: stages.Span{Lo: lo, Hi: hi}, Device: device}
+		lo = hi
+	}
+	return list
+}
+
+// expertHosts are the devices that a strategy may spread experts over: those for experts alone, else all.
+func expertHosts(p Plan, o Options) []int {
+	var hosts []int
+	first := 0
+	if len(o.ExpertDevices) > 0 {
+		first = len(p.Devices) - len(o.ExpertDevices)
+	}
+	for i := first; i < len(p.Devices); i++ {
+		hosts = append(hosts, i)
+	}
+	return hosts
+}
