@@ -1,0 +1,131 @@
+package actors
+
+import (
+	"context"
+	"runtime"
+	"testing"
+
+	"troupe/ckpt"
+	"troupe/internal/load"
+	"troupe/internal/toy"
+	"troupe/kernels"
+	_ "troupe/kernels/cpu"
+	"troupe/model"
+	"troupe/model/demo"
+	"troupe/router"
+	"troupe/stages"
+	"troupe/stages/sample"
+	"troupe/stages/sched"
+)
+
+// rig is a model to carry: the same for the loop and for the actors.
+type rig struct {
+	config  model.Config
+	weights stages.Weights
+	arith   kernels.Arith
+	library string
+	tokens  int // drawn for one prompt of 8
+}
+
+func (r rig) request(n int) sched.Request {
+	prompt := make([]int32, 8)
+	for i := range prompt {
+		prompt[i] = int32(3 + i)
+	}
+	return sched.Request{Prompt: prompt, MaxTokens: n, Params: sample.Params{TopP: 1}, Policy: router.Uniform(r.config.Model.NumSelectedExperts), EOS: -1}
+}
+
+// loop draws tokens in one goroutine.
+func (r rig) loop(b *testing.B, n int) {
+	binding, err := kernels.ParseBinding(r.library)
+	if err != nil {
+		b.Fatal(err)
+	}
+	l, err := toy.NewLoop(r.config, r.weights, r.arith, binding, 1)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer l.Close()
+	q := r.request(n)
+	for b.Loop() {
+		if err := l.Generate(q.Prompt, n, q.Params, q.Policy, func(stages.Drawn) {}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// actors draws the same tokens through an engine of one stage.
+func (r rig) actors(b *testing.B, n int) {
+	o := plain.options(b, r.weights, r.arith, r.library)
+	o.Model = r.config
+	o.Placement = plain.placement(r.config.Model.NumLayers, r.config.Model.NumExperts)
+	o.Sched.Blocks = r.config.SequenceLen / kernels.BlockTokens
+	e, err := Start(context.Background(), o)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer stop(e)
+	q := r.request(n)
+	for b.Loop() {
+		s, err := e.Submit(b.Context(), q)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if o := collect(s); len(o.tokens) != n {
+			b.Fatalf("%d tokens, want %d: %v", len(o.tokens), n, o.err)
+		}
+	}
+}
+
+func (r rig) bench(b *testing.B) {
+	perToken := func(b *testing.B) {
+		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*r.tokens), "ns/token")
+	}
+	b.Run("loop", func(b *testing.B) { b.ReportAllocs(); r.loop(b, r.tokens); perToken(b) })
+	b.Run("actors", func(b *testing.B) { b.ReportAllocs(); r.actors(b, r.tokens); perToken(b) })
+}
+
+func openDemo(b *testing.B) *load.Model {
+	m, err := load.Open(b.Context(), demo.FS(), ckpt.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { m.Close() })
+	return m
+}
+
+// BenchmarkOneStream is a stream of 200 tokens of the demo model on one device with one thread: the plain
+// loop, and the same kernels carried by actors. The difference is the price of messages; the goal is 3 %
+// at most.
+func BenchmarkOneStream(b *testing.B) {
+	m := openDemo(b)
+	for _, arith := range []kernels.Arith{kernels.Int8, kernels.Exact} {
+		b.Run(arith.String(), rig{m.Config, m.Weights, arith, "", 200}.bench)
+	}
+}
+
+// BenchmarkNothing is the demo model with kernels that compute nothing: what is left is the hand-over to
+// experts, the draw, and in the second one schedule and messages.
+func BenchmarkNothing(b *testing.B) {
+	m := openDemo(b)
+	rig{m.Config, m.Weights, kernels.Int8, "nothing", 200}.bench(b)
+}
+
+// The steady state allocates next to nothing: what a request needs once is spread over its tokens.
+func TestTokensAllocateNothing(t *testing.T) {
+	r := rig{toy.Config(), toy.Weights(toy.Config(), toy.Int8, 1), kernels.Int8, "nothing", 0}
+	o := plain.options(t, r.weights, r.arith, r.library)
+	e := start(t, o)
+	mallocs := func(n int) uint64 {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		serve(t, e, []sched.Request{r.request(n)})
+		runtime.ReadMemStats(&after)
+		return after.Mallocs - before.Mallocs
+	}
+	mallocs(80) // warm up
+	few, many := mallocs(8), mallocs(80)
+	if per := float64(many-few) / 72; per > 0.5 {
+		t.Errorf("%d allocations for 8 tokens, %d for 80: %.2f a token, want none but for growing slices", few, many, per)
+	}
+}

@@ -1,0 +1,136 @@
+package actors
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"troupe/stages/sched"
+)
+
+// ErrStopped refuses a request because the engine has been stopped.
+var ErrStopped = errors.New("actors: the engine has stopped: start another one")
+
+// Engine is a running pipeline. Its methods may be called from any goroutine.
+type Engine struct {
+	log     *slog.Logger
+	system  *actor.ActorSystem
+	devices []*device
+	actors  []*actor.PID   // in order of their start
+	alive   sync.WaitGroup // actors that have not stopped
+	head    *actor.PID
+	stages  []*stageActor
+	credits []*credit
+
+	end    sync.Once
+	ended  chan struct{} // closed when nothing more will be computed
+	reason error         // why; valid when ended is closed
+
+	stop    sync.Once
+	phase   atomic.Value  // string: what Stop waits for
+	stopped chan struct{} // closed when everything has been given back
+	stopErr error         // valid then
+}
+
+// Submit hands a request in. It returns sched.ErrFull at once when the house is full, and an error that
+// says why when the request cannot be served. Cancelling ctx cancels the request.
+func (e *Engine) Submit(ctx context.Context, r sched.Request) (*Stream, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	s := newStream(e)
+	reply := make(chan error, 1)
+	e.tell(&submit{request: r, stream: s, reply: reply})
+	s.watch(ctx) // after submit: a cancel comes behind it in the head's mailbox
+	select {
+	case err := <-reply:
+		if err != nil {
+			s.end()
+			return nil, err
+		}
+		return s, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-e.ended:
+		s.end()
+		return nil, e.reason
+	}
+}
+
+// tell sends the head a message from outside.
+func (e *Engine) tell(message any) { e.system.Root.Send(e.head, message) }
+
+// over reports whether the engine has ended.
+func (e *Engine) over() bool {
+	select {
+	case <-e.ended:
+		return true
+	default:
+		return false
+	}
+}
+
+// finish ends service: open streams and new requests get the reason. The first reason stays.
+func (e *Engine) finish(reason error) {
+	e.end.Do(func() {
+		e.reason = reason
+		close(e.ended)
+	})
+}
+
+// watched is an actor under the engine's eyes. A panic is a bug of ours: it ends the engine's service,
+// and the guardian stops the actor; what state it left is not trusted again.
+type watched struct {
+	actor.Actor
+	name   string
+	engine *Engine
+}
+
+func (w *watched) Receive(c actor.Context) {
+	defer func() {
+		if r := recover(); r != nil {
+			w.engine.log.Error("panic", slog.String("actor", w.name), slog.Any("panic", r), slog.String("stack", string(debug.Stack())))
+			w.engine.finish(fmt.Errorf("actors: BUG: %s: panic: %v: please report it with the log of the part actors", w.name, r))
+			panic(r) // to the guardian
+		}
+	}()
+	if _, ok := c.Message().(*actor.Stopped); ok {
+		w.engine.alive.Done()
+		return
+	}
+	w.Actor.Receive(c)
+}
+
+// stopActor is the guardian's verdict on every panic. Restarting would make a new instance with the old
+// name and lose the message in hand without a word.
+var stopActor = actor.NewOneForOneStrategy(0, 0, func(any) actor.Directive { return actor.StopDirective })
+
+// spawn starts an actor on a lane.
+func (e *Engine) spawn(name string, a actor.Actor, on actor.Dispatcher) (*actor.PID, error) {
+	w := &watched{Actor: a, name: name, engine: e}
+	props := actor.PropsFromProducer(func() actor.Actor { return w }, actor.WithDispatcher(on), actor.WithMailbox(newMailbox))
+	pid, err := e.system.Root.SpawnNamed(props, name)
+	if err != nil {
+		return nil, fmt.Errorf("actors: %s: %w", name, err)
+	}
+	e.alive.Add(1)
+	e.actors = append(e.actors, pid)
+	return pid, nil
+}
+
+// newSystem makes an actor system that keeps quiet: what matters is logged here, in our words.
+func newSystem() *actor.ActorSystem {
+	quiet := slog.New(slog.DiscardHandler)
+	s := actor.NewActorSystem(
+		actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return quiet }),
+		actor.WithDeadLetterThrottleInterval(time.Millisecond)) // a goroutine lives that long after a dead letter
+	s.Root.WithGuardian(stopActor)
+	return s
+}

@@ -1,0 +1,27 @@
+package actors
+
+import (
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+)
+
+// expertActor carries one expert of one layer; the kernels of all experts of a device are in one
+// stages.Experts. An actor costs 1.2 KB, so each expert has its own: it has a name and a home, and can be
+// moved, watched and rebuilt by itself.
+type expertActor struct {
+	layer, expert int
+	on            *device
+}
+
+func (x *expertActor) Receive(c actor.Context) {
+	m, ok := c.Message().(*work)
+	if !ok {
+		return
+	}
+	b, p := m.credit, &m.part[x.expert]
+	begin := time.Now()
+	p.err = x.on.experts.Run(b.batch, x.layer, x.expert, m.rows)
+	x.on.busy.Add(int64(time.Since(begin)))
+	c.Send(b.from.router, p)
+}

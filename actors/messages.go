@@ -1,0 +1,104 @@
+package actors
+
+import (
+	"github.com/asynkron/protoactor-go/actor"
+
+	"troupe/kernels"
+	"troupe/stages"
+	"troupe/stages/sched"
+)
+
+// The conversation:
+//
+//	client → head         submit, cancel, inquire, leave
+//	head → stage 0        pass      the batch; a credit leaves
+//	stage → router        ask       experts for the layer at hand
+//	router → expert       work      one for each expert in use
+//	expert → router       part      it is computed, or why not
+//	router → stage        answer    all parts are in
+//	stage → next stage    pass
+//	last stage → head     drawn     the credit returns
+//	stage → head          failed    the credit returns
+//
+// From pass to failed the messages are parts of a [credit], made once and sent again and again: the
+// steady state allocates nothing. A message may be sent again once its receiver has acted on it, which
+// the order of the conversation ensures.
+type (
+	pass   struct{ *credit }
+	ask    struct{ *credit }
+	answer struct{ *credit }
+	drawn  struct{ *credit }
+	failed struct{ *credit }
+
+	work struct {
+		*credit
+		rows kernels.Work // lent until the part is sent
+	}
+	part struct {
+		*credit
+		err error
+	}
+)
+
+// From a client's goroutine; replies go to channels with room for them.
+type (
+	submit struct {
+		request sched.Request
+		stream  *Stream
+		reply   chan error
+	}
+	cancel  struct{ stream *Stream }
+	inquire struct{ reply chan Stats }
+	leave   struct{ home chan struct{} } // cancel everything; closed when all credits are home
+)
+
+// credit is the permission to have a batch in flight, with the batch and every message about it. Who
+// received its last message holds it (M1); the fields of another part's section are not touched.
+type credit struct {
+	batch *stages.Batch
+	err   error // why the batch failed
+
+	home *actor.PID // the head
+	from struct {   // who waits for the answer
+		stage, router *actor.PID
+	}
+
+	// The stage's: place in the order of batches.
+	segment int  // next to run
+	away    bool // its experts are at work
+
+	// The router's.
+	layer   int
+	missing int // parts
+
+	pass   pass
+	ask    ask
+	answer answer
+	drawn  drawn
+	failed failed
+	work   []work // [experts]
+	part   []part // [experts]
+}
+
+func newCredit(b *stages.Batch, experts int) *credit {
+	c := &credit{batch: b, work: make([]work, experts), part: make([]part, experts)}
+	c.pass, c.ask, c.answer, c.drawn, c.failed = pass{c}, ask{c}, answer{c}, drawn{c}, failed{c}
+	for e := range experts {
+		c.work[e].credit, c.part[e].credit = c, c
+	}
+	return c
+}
+
+// partError is the error of the first expert that failed, first by number so that it is the same on
+// every run.
+func (c *credit) partError() (first error) {
+	for e := range c.part {
+		if p := &c.part[e]; p.err != nil {
+			if first == nil {
+				first = p.err
+			}
+			p.err = nil
+		}
+	}
+	return first
+}

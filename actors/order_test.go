@@ -1,0 +1,132 @@
+package actors
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"sync"
+	"testing"
+
+	"troupe/internal/toy"
+	"troupe/kernels"
+)
+
+// shuffler runs the turns of all lanes on one goroutine, the next one picked at random: with one message
+// a turn, any order of messages that separate threads could produce, repeated by its seed.
+type shuffler struct {
+	mu      sync.Mutex
+	changed sync.Cond
+	rng     *rand.Rand
+	turns   []func()
+	held    bool
+	lanes   int
+	done    chan struct{}
+}
+
+func newShuffler(seed uint64) *shuffler {
+	s := &shuffler{rng: rand.New(rand.NewPCG(seed, 0)), done: make(chan struct{})}
+	s.changed.L = &s.mu
+	go s.run()
+	return s
+}
+
+func (s *shuffler) run() {
+	defer close(s.done)
+	for {
+		s.mu.Lock()
+		for s.held || len(s.turns) == 0 {
+			if s.lanes < 0 {
+				s.mu.Unlock()
+				return
+			}
+			s.changed.Wait()
+		}
+		i, last := s.rng.IntN(len(s.turns)), len(s.turns)-1
+		turn := s.turns[i]
+		s.turns[i], s.turns = s.turns[last], s.turns[:last]
+		s.mu.Unlock()
+		turn()
+	}
+}
+
+// hold keeps turns queued until it is called with false.
+func (s *shuffler) hold(yes bool) {
+	s.mu.Lock()
+	s.held = yes
+	s.mu.Unlock()
+	s.changed.Signal()
+}
+
+// lane is a handle on the shuffler for one device.
+func (s *shuffler) lane() runner {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lanes++
+	return shuffledLane{s}
+}
+
+type shuffledLane struct{ *shuffler }
+
+func (s shuffledLane) Throughput() int { return math.MaxInt }
+
+func (s shuffledLane) Schedule(turn func()) {
+	s.mu.Lock()
+	s.turns = append(s.turns, turn)
+	s.mu.Unlock()
+	s.changed.Signal()
+}
+
+func (s shuffledLane) do(f func()) {
+	done := make(chan struct{})
+	s.Schedule(func() { f(); close(done) })
+	<-done
+}
+
+// stop ends the goroutine when the last lane has stopped.
+func (s shuffledLane) stop() {
+	s.mu.Lock()
+	if s.lanes--; s.lanes == 0 {
+		s.lanes = -1
+	}
+	over := s.lanes < 0
+	s.mu.Unlock()
+	s.changed.Signal()
+	if over {
+		<-s.done
+	}
+}
+
+// Whatever the order of messages, the tokens are the same. A failure is a seed.
+func TestSameBitsWhateverTheOrderOfMessages(t *testing.T) {
+	w := toy.Weights(toy.Config(), toy.Int8, 1)
+	want := loopOutcomes(t, w, kernels.Int8)
+	requests := asks(t)
+	for seed := range uint64(40) {
+		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
+			l := layout{stages: 1 + int(seed%3), devices: 2, threads: 1, spread: true, batches: 3, rows: 5, sequences: 6}
+			s := newShuffler(seed)
+			o := l.options(t, w, kernels.Int8, "ref")
+			o.newLane = s.lane
+			e := start(t, o)
+			s.hold(true) // so that the requests arrive together, by no clock
+			var streams []*Stream
+			replies := make(chan error, len(requests))
+			for _, r := range requests {
+				streams = append(streams, newStream(e))
+				e.tell(&submit{request: r, stream: streams[len(streams)-1], reply: replies})
+			}
+			s.hold(false)
+			var got []outcome
+			for _, stream := range streams {
+				if err := <-replies; err != nil {
+					t.Fatal(err)
+				}
+				got = append(got, collect(stream))
+			}
+			compare(t, got, want)
+			if err := stop(e); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}

@@ -1,0 +1,44 @@
+package actors
+
+import (
+	"github.com/asynkron/protoactor-go/actor"
+
+	"troupe/kernels"
+	"troupe/stages"
+)
+
+// routerActor chooses experts for the batches of one stage and gathers their parts. Parts lie in the batch,
+// each in its own place, and op combine adds them in rank order: the order of arrival does not matter.
+type routerActor struct {
+	probs   kernels.Slot   // where the gate leaves its probabilities
+	experts [][]*actor.PID // [layers][experts]; nil outside the stage's span
+}
+
+func (r *routerActor) Receive(c actor.Context) {
+	switch m := c.Message().(type) {
+	case *ask:
+		r.dispatch(c, m.credit)
+	case *part:
+		b := m.credit
+		if b.missing--; b.missing == 0 {
+			b.err = b.partError()
+			c.Send(b.from.stage, &b.answer)
+		}
+	}
+}
+
+func (r *routerActor) dispatch(c actor.Context, b *credit) {
+	groups, err := b.batch.Route(r.probs, b.layer)
+	if err != nil {
+		b.err = err
+		c.Send(b.from.stage, &b.answer)
+		return
+	}
+	b.missing = len(groups)
+	b.from.router = c.Self()
+	for _, g := range groups {
+		w := &b.work[g.Expert]
+		w.rows = stages.WorkOf(g)
+		c.Send(r.experts[b.layer][g.Expert], w)
+	}
+}

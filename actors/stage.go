@@ -1,0 +1,89 @@
+package actors
+
+import (
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"troupe/stages"
+)
+
+// stageActor carries a stages.Stage. While a batch is away at its experts the stage is free for others.
+//
+// Batches keep their order: a batch runs segment i only after every earlier batch has run it, because a
+// later batch may hold the next chunk of the same prompt and reads the keys and values that an earlier
+// one writes.
+type stageActor struct {
+	stage  *stages.Stage
+	router *actor.PID
+	next   *actor.PID // nil on the last stage
+	device int
+	busy   atomic.Int64 // nanoseconds in kernels
+
+	inside []*credit // in order of arrival
+}
+
+func (s *stageActor) Receive(c actor.Context) {
+	switch m := c.Message().(type) {
+	case *pass:
+		m.segment, m.away = 0, false
+		s.inside = append(s.inside, m.credit)
+		s.advance(c)
+	case *answer:
+		m.away = false
+		if m.err != nil {
+			s.fail(c, m.credit)
+		}
+		s.advance(c)
+	}
+}
+
+// advance runs what may run. Mostly that is the batch that the message was about; more become ready when
+// a batch that held up its successors moves on.
+func (s *stageActor) advance(c actor.Context) {
+	for i := 0; i < len(s.inside); {
+		b := s.inside[i]
+		if b.away || i > 0 && s.inside[i-1].segment <= b.segment {
+			i++
+			continue
+		}
+		s.run(c, b)
+		if i < len(s.inside) && s.inside[i] == b { // still inside: away at its experts
+			i++
+		}
+	}
+}
+
+// run takes a batch through its next segment and sends it on.
+func (s *stageActor) run(c actor.Context, b *credit) {
+	begin := time.Now()
+	layer, done, err := s.stage.Advance(b.batch)
+	s.busy.Add(int64(time.Since(begin)))
+	switch {
+	case err != nil:
+		b.err = err
+		s.fail(c, b)
+	case !done:
+		b.segment++
+		b.away, b.layer, b.from.stage = true, layer, c.Self()
+		c.Send(s.router, &b.ask)
+	case s.next != nil:
+		s.remove(b)
+		c.Send(s.next, &b.pass)
+	default:
+		s.remove(b)
+		c.Send(b.home, &b.drawn)
+	}
+}
+
+func (s *stageActor) fail(c actor.Context, b *credit) {
+	s.remove(b)
+	c.Send(b.home, &b.failed)
+}
+
+func (s *stageActor) remove(b *credit) {
+	i := slices.Index(s.inside, b)
+	s.inside = slices.Delete(s.inside, i, i+1)
+}

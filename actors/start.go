@@ -1,0 +1,166 @@
+package actors
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"troupe/kernels"
+	"troupe/model"
+	"troupe/stages"
+	"troupe/stages/place"
+	"troupe/stages/sched"
+)
+
+// Options say what to start.
+type Options struct {
+	Model     model.Config
+	Weights   stages.Weights // used in place until Stop has returned
+	Placement place.Plan
+	Arith     kernels.Arith
+	Binding   kernels.Binding
+	// Sched holds the limits. Start fills in Model and Stages, and Batches when it is 0: one batch more
+	// than stages, so that none waits for the head, or a single one when nothing can run beside it.
+	Sched sched.Config
+	Tap   stages.Tap   // may be nil; called on the lanes of the stages, on several at once
+	Log   *slog.Logger // may be nil
+
+	newLane func() runner // nil: newLane
+}
+
+// Start opens every device on its own lane, all at once, and spawns the actors: experts, routers, stages
+// from last to first, head. When anything fails, or ctx is cancelled meanwhile, what was opened is closed
+// again.
+func Start(ctx context.Context, o Options) (*Engine, error) {
+	if err := o.Placement.Check(o.Model); err != nil {
+		return nil, err
+	}
+	o.fill()
+	plan := model.NewPlan(o.Model)
+	scheduler, err := sched.New(o.Sched)
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{log: o.Log, ended: make(chan struct{}), stopped: make(chan struct{}), system: newSystem()}
+	err = e.openDevices(ctx, &o, plan)
+	if err == nil {
+		err = e.makeCredits(&o, plan)
+	}
+	if err == nil {
+		err = e.spawnAll(&o, plan, scheduler)
+	}
+	if err != nil {
+		e.finish(err)
+		return nil, errors.Join(err, e.giveBack())
+	}
+	e.log.Info("started", slog.Int("devices", len(e.devices)), slog.Int("stages", len(e.stages)),
+		slog.Int("batches", o.Sched.Batches), slog.Int("rows", o.Sched.Rows), slog.Int("blocks", o.Sched.Blocks))
+	return e, nil
+}
+
+func (o *Options) fill() {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	o.Log = o.Log.With(slog.String("part", "actors"))
+	if o.newLane == nil {
+		o.newLane = func() runner { return newLane() }
+	}
+	o.Sched.Model, o.Sched.Stages = o.Model, len(o.Placement.Stages)
+	if o.Sched.Batches == 0 {
+		o.Sched.Batches = len(o.Placement.Stages) + 1
+		if len(o.Placement.Stages) == 1 && len(o.Placement.Devices) == 1 {
+			o.Sched.Batches = 1
+		}
+	}
+}
+
+func (e *Engine) openDevices(ctx context.Context, o *Options, plan model.Plan) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	errs := make([]error, len(o.Placement.Devices))
+	var wg sync.WaitGroup
+	for i, d := range o.Placement.Devices {
+		dev := &device{Device: d, lane: o.newLane()}
+		e.devices = append(e.devices, dev)
+		wg.Go(func() {
+			dev.lane.do(func() { errs[i] = dev.open(ctx, o, plan, i) })
+			if errs[i] != nil {
+				cancel() // the others need not go on
+			}
+		})
+	}
+	wg.Wait()
+	return firstCause(errs)
+}
+
+// firstCause is the first error that is not a mere cancellation, if there is one.
+func firstCause(errs []error) error {
+	var first error
+	for _, err := range errs {
+		if err != nil && !errors.Is(err, context.Canceled) {
+			return err
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	return first
+}
+
+func (e *Engine) makeCredits(o *Options, plan model.Plan) error {
+	for i := range o.Sched.Batches {
+		b, err := stages.NewBatch(plan, o.Sched.Limits())
+		if err != nil {
+			return fmt.Errorf("actors: batch %d of %d: %w", i, o.Sched.Batches, err)
+		}
+		e.credits = append(e.credits, newCredit(b, o.Model.Model.NumExperts))
+	}
+	return nil
+}
+
+// spawnAll spawns the actors, each after those it sends to.
+func (e *Engine) spawnAll(o *Options, plan model.Plan, scheduler *sched.Scheduler) error {
+	experts, err := e.spawnExperts(o)
+	if err != nil {
+		return err
+	}
+	n := len(o.Placement.Stages)
+	e.stages = make([]*stageActor, n)
+	var next *actor.PID
+	for i := n - 1; i >= 0; i-- {
+		on := e.devices[o.Placement.Stages[i].Device]
+		r, err := e.spawn(fmt.Sprintf("router-%d", i), &routerActor{probs: plan.Probs, experts: experts}, on.lane)
+		if err != nil {
+			return err
+		}
+		e.stages[i] = &stageActor{stage: on.stages[i], router: r, next: next, device: o.Placement.Stages[i].Device}
+		if next, err = e.spawn(fmt.Sprintf("stage-%d", i), e.stages[i], on.lane); err != nil {
+			return err
+		}
+	}
+	// On the lane of the first stage, so that one stream on one device never crosses threads.
+	first := e.devices[o.Placement.Stages[0].Device]
+	e.head, err = e.spawn("head", newHead(e, scheduler, next), first.lane)
+	return err
+}
+
+// spawnExperts spawns one actor for each expert of each layer, on the lane of its home.
+func (e *Engine) spawnExperts(o *Options) ([][]*actor.PID, error) {
+	pids := make([][]*actor.PID, len(o.Placement.Experts))
+	for layer, homes := range o.Placement.Experts {
+		for x, home := range homes {
+			on := e.devices[home]
+			pid, err := e.spawn(fmt.Sprintf("expert-%d.%d", layer, x), &expertActor{layer: layer, expert: x, on: on}, on.lane)
+			if err != nil {
+				return nil, err
+			}
+			pids[layer] = append(pids[layer], pid)
+		}
+	}
+	return pids, nil
+}

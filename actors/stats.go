@@ -1,0 +1,55 @@
+package actors
+
+import (
+	"context"
+	"time"
+
+	"troupe/stages"
+	"troupe/stages/sched"
+)
+
+// Stats is a look at a running engine.
+type Stats struct {
+	Sched   sched.Stats // requests, batches, rows, tokens, cache blocks
+	Credits int         // batches that may be in flight
+	Stages  []StageStats
+	Devices []DeviceStats
+}
+
+// StageStats is what one stage has done.
+type StageStats struct {
+	Span   stages.Span
+	Device int
+	Busy   time.Duration // in kernels, experts' not counted
+}
+
+// DeviceStats is what the experts of one device have done.
+type DeviceStats struct {
+	Name    string
+	Experts time.Duration // in experts' kernels
+}
+
+// Stats asks the head how things are.
+func (e *Engine) Stats(ctx context.Context) (Stats, error) {
+	reply := make(chan Stats, 1)
+	e.tell(&inquire{reply})
+	select {
+	case s := <-reply:
+		return s, nil
+	case <-ctx.Done():
+		return Stats{}, ctx.Err()
+	case <-e.ended:
+		return Stats{}, e.reason
+	}
+}
+
+func (h *headActor) stats() Stats {
+	s := Stats{Sched: h.sched.Stats(), Credits: h.credits}
+	for _, st := range h.engine.stages {
+		s.Stages = append(s.Stages, StageStats{Span: st.stage.Span, Device: st.device, Busy: time.Duration(st.busy.Load())})
+	}
+	for _, d := range h.engine.devices {
+		s.Devices = append(s.Devices, DeviceStats{Name: d.Name, Experts: time.Duration(d.busy.Load())})
+	}
+	return s
+}

@@ -1,0 +1,60 @@
+package actors
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// Stop ends the engine, in the reverse order of Start: requests are cancelled, batches come home, actors
+// stop, caches and libraries are closed, threads end. It waits for that until ctx ends; then it says what
+// it still waited for, and giving back goes on behind it. A second call waits for the first one's end.
+func (e *Engine) Stop(ctx context.Context) error {
+	e.stop.Do(func() {
+		go func() {
+			defer close(e.stopped)
+			e.sayFarewell()
+			e.stopErr = e.giveBack()
+			e.log.Info("stopped")
+		}()
+	})
+	select {
+	case <-e.stopped:
+		return e.stopErr
+	case <-ctx.Done():
+		return fmt.Errorf("actors: stop: still %s: %w: allow more time, or end the process", e.phase.Load(), ctx.Err())
+	}
+}
+
+// sayFarewell has the head cancel all requests and call its credits home.
+func (e *Engine) sayFarewell() {
+	e.phase.Store("waiting for batches in flight")
+	home := make(chan struct{})
+	e.tell(&leave{home})
+	select {
+	case <-home:
+	case <-e.ended: // after a panic they may never come
+	}
+	e.finish(ErrStopped)
+}
+
+// giveBack stops the actors and closes everything; a half-started engine too.
+func (e *Engine) giveBack() error {
+	e.phase.Store("stopping actors")
+	for i := len(e.actors) - 1; i >= 0; i-- {
+		e.system.Root.Stop(e.actors[i])
+	}
+	e.alive.Wait() // from here on no kernel runs
+	e.phase.Store("closing")
+	var errs []error
+	for _, c := range e.credits {
+		errs = append(errs, c.batch.Close())
+	}
+	for i := len(e.devices) - 1; i >= 0; i-- {
+		d := e.devices[i]
+		d.lane.do(func() { errs = append(errs, d.close()) })
+		d.lane.stop()
+	}
+	e.system.Shutdown()
+	return errors.Join(errs...)
+}
