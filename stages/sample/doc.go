@@ -17,8 +17,9 @@
 //
 // The [Exact] sampler does this in float64, with 32 random bits a token. [JAXF32] and [JAXBF16] are the
 // sampler of xai-org/grok-1 (runners.py sample_token), with its keys, its nucleus and its noise; the
-// latter in bfloat16, as released, where the noise has 128 different values: a token whose scaled logit
-// is more than 9.3 below the largest is never drawn, and ties are frequent and go to low ids.
+// latter as released, in bfloat16, where the noise has 128 different values: a token whose scaled logit
+// is more than 9.3 below the largest is never drawn, and ties are frequent and go to low ids. They have
+// no top-k and no min-p.
 //
 // Stop strings are the other half: [Stop] watches the text that comes out.
 //

@@ -98,7 +98,7 @@ func massOf(rel float64) uint64 {
 	if rel < -28.5 { // e^-28.5 of massUnit is below one half
 		return 0
 	}
-	return uint64(float64(expNeg(rel)*massUnit) + 0.5)
+	return uint64(int64(float64(expNeg(rel)*massUnit) + 0.5))
 }
 
 // keepFrom keeps the tokens of at least this scaled logit, and returns the sum of their masses.
@@ -106,7 +106,7 @@ func (d *Drawer) keepFrom(rel float64) (total uint64) {
 	n := 0
 	for i := range d.ids {
 		if d.rel[i] >= rel {
-			d.ids[n], d.rel[n], d.mass[n] = d.ids[i], d.rel[i], d.mass[i]
+			d.move(n, i)
 			total += d.mass[n]
 			n++
 		}

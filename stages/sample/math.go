@@ -13,30 +13,39 @@ const (
 	smallestF32 = 0x1p-126         // the smallest normal float32 and bfloat16
 )
 
-// expNeg is e^x for x <= 0, to 2 units in the last place: x = k ln 2 + r, the Taylor series of e^r for
-// |r| < 0.35 up to r^13/13! (the next term is below 2^-57), times 2^k.
+// expParts is the number of parts that exp2Part cuts an octave into: the more, the shorter the series.
+const expParts = 32
+
+// exp2Part is 2^(j/32), by the Taylor series of e^x for x < 0.7 up to x^20/20!.
+var exp2Part = func() (e [expParts]float64) {
+	for j := range e {
+		x := float64(float64(j) * (math.Ln2 / expParts))
+		sum := 1.0
+		for n := 20; n > 0; n-- {
+			sum = 1 + float64(sum*x)/float64(n)
+		}
+		e[j] = sum
+	}
+	return e
+}()
+
+// expNeg is e^x for x <= 0, with a relative error of at most 4e-15: x = (k + j/32) ln 2 + r, the Taylor
+// series of e^r for |r| < 0.011 up to r^5/5!, times 2^(j/32) and 2^k.
 func expNeg(x float64) float64 {
 	if x < expLow {
 		return 0
 	}
-	k := float64(x*math.Log2E) + magic - magic
-	r := x - float64(k*ln2Hi)
-	r -= float64(k * ln2Lo)
-	s := 1.0 / 6227020800
-	s = float64(s*r) + 1.0/479001600
-	s = float64(s*r) + 1.0/39916800
-	s = float64(s*r) + 1.0/3628800
-	s = float64(s*r) + 1.0/362880
-	s = float64(s*r) + 1.0/40320
-	s = float64(s*r) + 1.0/5040
-	s = float64(s*r) + 1.0/720
-	s = float64(s*r) + 1.0/120
+	n := float64(x*(expParts*math.Log2E)) + magic - magic
+	r := x - float64(n*(ln2Hi/expParts))
+	r -= float64(n * (ln2Lo / expParts))
+	s := 1.0 / 120
 	s = float64(s*r) + 1.0/24
 	s = float64(s*r) + 1.0/6
 	s = float64(s*r) + 1.0/2
 	s = float64(s*r) + 1
 	s = float64(s*r) + 1
-	return s * math.Float64frombits(uint64(1023+int64(k))<<52)
+	i := int64(n)
+	return s * exp2Part[i&(expParts-1)] * math.Float64frombits(uint64(1023+i>>5)<<52)
 }
 
 // ln is the natural logarithm of a positive normal number, to 3 units in the last place: x = 2^k m with

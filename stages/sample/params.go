@@ -12,7 +12,7 @@ type Sampler uint8
 const (
 	Exact   Sampler = iota // float64, noise of 32 bits a token keyed by seed and position
 	JAXF32                 // the released sampler's keys and formulas, in float32
-	JAXBF16                // the released sampler as it is, in bfloat16
+	JAXBF16                // the released sampler as it is, in bfloat16 and float32
 )
 
 var samplerNames = [...]string{Exact: "exact", JAXF32: "jax-f32", JAXBF16: "jax-bf16"}
@@ -64,14 +64,13 @@ func (p Params) Validate() error {
 	if p.Sampler == Exact {
 		return nil
 	}
-	switch t := float64(roundBF16(float32(p.Temperature))); {
+	switch t := float32(p.Temperature); {
 	case p.TopK != 0:
 		return fmt.Errorf("sample: top-k %d with sampler %v, which has none: use sampler exact", p.TopK, p.Sampler)
 	case p.MinP != 0:
 		return fmt.Errorf("sample: min-p %v with sampler %v, which has none: use sampler exact", p.MinP, p.Sampler)
 	case p.Temperature != 0 && (t < smallestF32 || t > math.MaxFloat32):
-		return fmt.Errorf("sample: temperature %v with sampler %v, which computes in %d bits: use 0, another temperature or sampler exact",
-			p.Temperature, p.Sampler, map[Sampler]int{JAXF32: 32, JAXBF16: 16}[p.Sampler])
+		return fmt.Errorf("sample: temperature %v with sampler %v, want 0 or a normal float32: use sampler exact", p.Temperature, p.Sampler)
 	}
 	return nil
 }

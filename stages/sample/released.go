@@ -7,7 +7,10 @@ import (
 )
 
 // The released sampler: xai-org/grok-1 runners.py, sample_token and top_p_filter, and jax.random of
-// JAX 0.4.25. Its numbers are float32 or, as released, bfloat16: then every operation is rounded.
+// JAX 0.4.25. The program asks for bfloat16 throughout; compiled, it keeps float32 within what XLA fuses.
+// JAXBF16 rounds where the compiled program does, found by replaying recorded samplings of it, all of which
+// agree in every token, count and probability: at the scaled logits, the probabilities, the running sums
+// and the noise. Temperature, nucleus and the sum of logit and noise stay float32. JAXF32 rounds nowhere.
 
 // released is the memory of the jax samplers.
 type released struct {
@@ -18,7 +21,7 @@ type released struct {
 	words  []uint32  // [vocab] random words
 }
 
-// round is a float32 in the sampler's own type.
+// round rounds to the type of the logits, where the released program does.
 func (s Sampler) round(f float32) float32 {
 	if s == JAXBF16 {
 		return roundBF16(f)
@@ -67,14 +70,14 @@ func (d *Drawer) filterReleased(logits []float32, p Params) error {
 		}
 	}
 	r, s := d.released, p.Sampler
-	temperature := s.round(float32(p.Temperature))
+	temperature := float32(p.Temperature)
 	for i, l := range logits {
 		r.scaled[i] = s.round(s.round(l) / temperature)
 		if v := r.scaled[i]; v > math.MaxFloat32 || v < -math.MaxFloat32 && l >= -math.MaxFloat32 {
 			return fmt.Errorf("sample: token %d: logit %v over temperature %v is too large for sampler %v: use 0 or a higher temperature", i, l, p.Temperature, s)
 		}
 	}
-	least := r.nucleus(p)
+	least := r.nucleus(p, d.keys)
 	d.ids = d.ids[:0]
 	for i, v := range r.scaled {
 		if v >= least && v >= -math.MaxFloat32 {
@@ -89,13 +92,18 @@ func (d *Drawer) filterReleased(logits []float32, p Params) error {
 
 // nucleus is the least scaled logit kept: in ascending order, the first whose running sum of
 // probabilities reaches 1 - TopP. Where rounding keeps the sum below that to the end nothing is filtered.
-func (r *released) nucleus(p Params) float32 {
-	limit := p.Sampler.round(1 - p.Sampler.round(float32(p.TopP)))
+// keys [vocab] is scratch.
+func (r *released) nucleus(p Params, keys []uint32) float32 {
+	limit := 1 - float32(p.TopP)
 	if limit <= 0 {
 		return float32(math.Inf(-1))
 	}
-	copy(r.sorted, r.scaled)
-	slices.Sort(r.sorted)
+	for i, v := range r.scaled {
+		keys[i] = ordered(v)
+	}
+	for i, k := range sortKeys(keys, r.words) {
+		r.sorted[i] = unordered(k)
+	}
 	p.Sampler.softmax(r.probs, r.sorted)
 	p.Sampler.cumulate(r.probs)
 	for i, sum := range r.probs {
@@ -106,18 +114,26 @@ func (r *released) nucleus(p Params) float32 {
 	return float32(math.Inf(-1))
 }
 
-// softmax writes the softmax of x to probs. The sum is taken more precisely and rounded once, as XLA
-// does for bfloat16.
+// softmax writes the softmax of x to probs. The sum is taken in float64, since XLA's order is not ours.
+// XLA has no subnormal numbers.
 func (s Sampler) softmax(probs, x []float32) {
 	top, sum := slices.Max(x), 0.0
 	for i, v := range x {
-		probs[i] = s.round(float32(expNeg(float64(s.round(v - top)))))
+		probs[i] = flush(float32(expNeg(float64(v - top))))
 		sum += float64(probs[i])
 	}
-	total := s.round(float32(sum))
+	total := float32(sum)
 	for i := range probs {
-		probs[i] = s.round(probs[i] / total)
+		probs[i] = s.round(flush(probs[i] / total))
 	}
+}
+
+// flush gives 0 for a subnormal number that is not negative.
+func flush(f float32) float32 {
+	if f < smallestF32 {
+		return 0
+	}
+	return f
 }
 
 // cumulate replaces x by its running sums, added in the order of jax.lax.associative_scan: sums of
@@ -152,14 +168,14 @@ func (r *released) noisyF32(ids []int32, key Key) (token int32) {
 	return token
 }
 
-// noisyBF16 is noisyF32 with the noise and the sum in bfloat16.
+// noisyBF16 is noisyF32 with the noise of bfloat16.
 func (r *released) noisyBF16(ids []int32, key Key) (token int32) {
 	words := r.words[:(len(r.words)+3)/4] // four bytes each
 	key.Words(words)
 	best := float32(math.Inf(-1))
 	for _, id := range ids {
 		noise := gumbelBF16[byteAt(words, int(id))>>1]
-		if score := roundBF16(r.scaled[id] + noise); score > best {
+		if score := r.scaled[id] + noise; score > best {
 			best, token = score, id
 		}
 	}

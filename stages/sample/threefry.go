@@ -73,17 +73,20 @@ type chains struct {
 	next  int // the one to give up
 }
 
-// chain is the key that is kept for a step of a seed; an unused one is step 0 of seed 0, which is right
-// once its key is set.
+// chain is the key that is kept before a step of a seed.
 type chain struct {
 	seed uint32
-	step int
+	step int // 0: unused
 	keep Key
 }
 
 // use is the reference's key for a step: the seed's key is split for the first token and again for each
 // further one; the first half is carried on, the second draws.
 func (c *chains) use(seed uint64, step int) Key {
+	if step == 0 {
+		_, use := NewKey(seed).Split()
+		return use
+	}
 	low := uint32(seed)
 	var best *chain
 	for i := range c.links {
