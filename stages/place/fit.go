@@ -9,7 +9,7 @@ type Fit struct {
 	Need   Memory
 	// Bits is how many bits a weight may take on average, scales included, for everything to fit: of the
 	// device's matrices that may be stored as int8, while the rest stays as it is. Not above 0 where the
-	// rest alone is too large, NaN where there are no such matrices.
+	// rest alone is too large, 0 where there are no such matrices.
 	Bits float64
 	// Layers is how many layers would fit as they are stored, with their experts and their cache, beside
 	// what the device holds outside the layers; at most all of the model.
@@ -45,11 +45,13 @@ func (p Plan) Fit(c model.Config, q Quantities) []Fit {
 	var fits []Fit
 	for i, need := range b.Devices {
 		if have := p.Devices[i].Memory; have > 0 {
-			rest := need.Total() - bytes[i]
 			free := have - outside[i] - need.Batches
-			fits = append(fits, Fit{Device: i, Have: have, Need: need,
-				Bits:   8 * float64(have-rest) / float64(matrices[i]),
-				Layers: int(min(max(free/layer, 0), int64(c.Model.NumLayers)))})
+			f := Fit{Device: i, Have: have, Need: need, Layers: int(min(max(free/layer, 0), int64(c.Model.NumLayers)))}
+			if matrices[i] > 0 {
+				rest := need.Total() - bytes[i]
+				f.Bits = 8 * float64(have-rest) / float64(matrices[i])
+			}
+			fits = append(fits, f)
 		}
 	}
 	return fits

@@ -1,0 +1,97 @@
+package sched
+
+import (
+	"fmt"
+	"slices"
+
+	"troupe/stages"
+)
+
+// Next fills an empty batch and seals it. False means that nothing can run before a batch comes back or
+// a request comes in; the batch is then empty. The batch must have the limits of Config.Limits at least;
+// its Generation is left alone.
+func (s *Scheduler) Next(b *stages.Batch) bool {
+	f := s.atHome()
+	if f == nil {
+		return false
+	}
+	if has, want := b.Limits(), s.c.Limits(); has.Rows < want.Rows || has.Draws < want.Draws || has.Sequences < want.Sequences || has.Experts < want.Experts {
+		panic(fmt.Sprintf("BUG: sched: batch with limits %+v, want at least %+v", has, want))
+	}
+	b.Reset(s.count.batches+1, b.Generation)
+	if s.promptsFirst {
+		s.addPrompts(b, f)
+		s.addDecodes(b, f)
+	} else {
+		s.addDecodes(b, f)
+		s.addPrompts(b, f)
+	}
+	if b.Frame.Rows.N == 0 {
+		return false
+	}
+	s.count.batches++
+	f.batch = b.ID
+	b.Seal()
+	return true
+}
+
+// addDecodes adds this batch's share of the decode rows. Rows that become ready while all groups are in
+// flight wait for the next one to come back, and so join it instead of going in a small batch of their own.
+func (s *Scheduler) addDecodes(b *stages.Batch, f *flight) {
+	if len(s.ready) == 0 || s.decoding() >= s.groups {
+		return
+	}
+	active := 0
+	for _, q := range s.running {
+		if q.made > 0 {
+			active++
+		}
+	}
+	rows, draws := b.Room()
+	n := min((active+s.groups-1)/s.groups, len(s.ready), rows, draws)
+	for _, q := range s.ready[:n] {
+		at := b.AddSequence(q.table, q.skip, q.policy)
+		row, draw := q.decodeRow()
+		b.AddRow(at, row)
+		b.AddDraw(draw)
+		q.inFlight++
+		f.parts = append(f.parts, part{seq: q, draws: 1})
+	}
+	s.ready = slices.Delete(s.ready, 0, n)
+	f.decodes = n
+	s.count.decodeRows += uint64(n)
+}
+
+// addPrompts fills the batch with rows of prompts, oldest first.
+func (s *Scheduler) addPrompts(b *stages.Batch, f *flight) {
+	waiting, served := false, false
+	for _, q := range s.running {
+		if q.sent == q.rows {
+			continue
+		}
+		waiting = true
+		n := q.chunk(b)
+		if n == 0 {
+			break // in order: who comes later does not overtake
+		}
+		served = true
+		s.addChunk(b, f, q, n)
+	}
+	s.promptsFirst = waiting && !served
+}
+
+func (s *Scheduler) addChunk(b *stages.Batch, f *flight, q *sequence, n int) {
+	at := b.AddSequence(q.table, q.skip, q.policy)
+	p := part{seq: q, lo: q.sent, rows: n}
+	for i := q.sent; i < q.sent+n; i++ {
+		b.AddRow(at, q.promptRow(i, int32(s.c.Model.PadToken)))
+		if draw, wanted := q.promptDraw(i); wanted {
+			b.AddDraw(draw)
+			p.draws++
+		}
+	}
+	q.sent += n
+	q.inFlight++
+	f.parts = append(f.parts, p)
+	s.count.promptRows += uint64(n)
+}

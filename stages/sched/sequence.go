@@ -1,0 +1,137 @@
+package sched
+
+import (
+	"troupe/router"
+	"troupe/stages"
+	"troupe/stages/sample"
+)
+
+// layout is how a request lies in the cache and in batches.
+type layout struct {
+	first     int  // leading pad tokens
+	whole     bool // there are some: the rows of the prompt run in one batch
+	rows      int  // of the prompt
+	draws     int  // rows of the prompt whose logits are wanted
+	positions int  // of the cache, for prompt and new tokens
+}
+
+// layoutOf lays a request out. Leading pads have no key, so their rows average the values of the whole
+// bucket, as in the reference (kernels.Rows.Keyless): these values must be written before they are read,
+// hence in the same batch, up to the bucket's end. The last new token is never fed, nor is the last
+// prompt token when the others are to predict it.
+func (s *Scheduler) layoutOf(r Request) layout {
+	var p layout
+	n := len(r.Prompt)
+	for p.first < n && r.Prompt[p.first] == int32(s.c.Model.PadToken) {
+		p.first++
+	}
+	switch r.Mode {
+	case Generate:
+		p.rows, p.draws, p.positions = n, 1, n+r.MaxTokens-1
+	case Score:
+		p.rows, p.draws, p.positions = max(n-1, 1), n-1, n
+	case Logits:
+		p.rows, p.draws, p.positions = n, n, n
+	}
+	if p.first > 0 {
+		p.whole, p.rows = true, s.c.bucket(n)
+		p.positions = max(p.positions, p.rows)
+	}
+	return p
+}
+
+// sequence is a request with its state. The structs are used again.
+type sequence struct {
+	layout
+	id     ID
+	prompt []int32
+	params sample.Params
+	policy router.Policy
+	eos    int32
+	mode   Mode
+	most   int // new tokens
+
+	table []int32 // cache blocks
+	skip  []int32 // positions that are no keys for prompt rows
+
+	sent     int   // prompt rows put in batches
+	back     int   // prompt rows that came back
+	made     int   // new tokens
+	last     int32 // the newest of them
+	told     int   // events
+	inFlight int   // batches with rows of it
+	over     bool  // nothing more is wanted of it
+}
+
+// start prepares a used or new struct for a request.
+func (q *sequence) start(id ID, r Request, p layout, pad int32) {
+	*q = sequence{layout: p, id: id, params: r.Params, policy: r.Policy, eos: r.EOS, mode: r.Mode, most: r.MaxTokens,
+		prompt: append(q.prompt[:0], r.Prompt...), table: q.table[:0], skip: q.skip[:0]}
+	for i := p.first; i < max(p.rows, len(r.Prompt)); i++ {
+		if q.token(i, pad) == pad {
+			q.skip = append(q.skip, int32(i))
+		}
+	}
+}
+
+// token is the prompt's at a position, and pad behind its end.
+func (q *sequence) token(i int, pad int32) int32 {
+	if i < len(q.prompt) {
+		return q.prompt[i]
+	}
+	return pad
+}
+
+// promptRow is the row of a position in the prompt, or in its bucket.
+func (q *sequence) promptRow(i int, pad int32) stages.Row {
+	row := stages.Row{Token: q.token(i, pad), Pos: int32(i), First: int32(q.first), Prompt: true}
+	if i < q.first || q.whole && q.first == len(q.prompt) { // nothing but pads up to here
+		row.Keyless = int32(q.rows)
+	}
+	return row
+}
+
+// promptDraw says what is wanted of a position of the prompt.
+func (q *sequence) promptDraw(i int) (d stages.Draw, wanted bool) {
+	d.Position = i + 1
+	switch q.mode {
+	case Generate:
+		d.Kind, d.Params = stages.Sample, q.params
+		return d, i == len(q.prompt)-1
+	case Score:
+		d.Kind = stages.Score
+		if wanted = i < len(q.prompt)-1; wanted {
+			d.Target = q.prompt[i+1]
+		}
+		return d, wanted
+	}
+	d.Kind = stages.Logits
+	return d, i < len(q.prompt)
+}
+
+// chunk is how many prompt rows fit beside what a batch already has.
+func (q *sequence) chunk(b *stages.Batch) int {
+	rows, draws := b.Room()
+	left := q.rows - q.sent
+	if q.whole {
+		if left > rows || q.draws > draws {
+			return 0
+		}
+		return left
+	}
+	n := min(rows, left)
+	switch {
+	case q.mode != Generate && q.draws > 0: // every row is drawn from
+		n = min(n, draws)
+	case q.mode == Generate && n == left && draws == 0: // the last one is
+		n--
+	}
+	return n
+}
+
+// decodeRow feeds the newest token; its logits give the next one.
+func (q *sequence) decodeRow() (stages.Row, stages.Draw) {
+	at := len(q.prompt) + q.made
+	return stages.Row{Token: q.last, Pos: int32(at - 1), First: int32(q.first)},
+		stages.Draw{Kind: stages.Sample, Position: at, Step: q.made, Params: q.params}
+}
