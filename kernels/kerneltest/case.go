@@ -1,0 +1,58 @@
+package kerneltest
+
+import (
+	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+	"slices"
+
+	"troupe/kernels"
+)
+
+// Case is one call, or a short run of calls, with operands made from a fixed seed.
+type Case struct {
+	Name  string // op/arithmetic/what is particular
+	Arith kernels.Arith
+	Ops   []kernels.Op // that a library must have to run it
+	make  func(*setup)
+}
+
+// Cases lists the whole suite, by op in the order of the table, then by arithmetic.
+func Cases() []Case {
+	var all []Case
+	for _, arith := range []kernels.Arith{kernels.Exact, kernels.Int8, kernels.Reference} {
+		add := func(name string, make func(*setup), ops ...kernels.Op) {
+			all = append(all, Case{fmt.Sprintf("%v/%v/%s", ops[0], arith, name), arith, ops, make})
+		}
+		vectorCases(add)
+		linearCases(add)
+		attendCases(arith, add)
+		moeCases(add)
+		segmentCases(add)
+	}
+	slices.SortStableFunc(all, func(a, b Case) int { return int(a.Ops[0]) - int(b.Ops[0]) })
+	return all
+}
+
+// adder adds a case for the ops that it takes.
+type adder func(name string, make func(*setup), ops ...kernels.Op)
+
+// build makes the operands anew.
+func (c *Case) build(where side) *setup {
+	h := fnv.New64a()
+	h.Write([]byte(c.Name))
+	s := &setup{rng: rand.New(rand.NewPCG(h.Sum64(), 1)), mem: memory{side: where}}
+	c.make(s)
+	return s
+}
+
+// Check runs the case on a library and returns the first thing that is wrong. A library that lacks an op
+// of the case is right when it says so.
+func (c Case) Check(lib kernels.Library) error {
+	j, err := c.judge()
+	if err != nil {
+		return err
+	}
+	defer j.close()
+	return j.check(lib)
+}

@@ -1,0 +1,125 @@
+package kerneltest
+
+import (
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"slices"
+
+	"troupe/kernels"
+	_ "troupe/kernels/ref" // the truth
+)
+
+// judge knows what a case should give.
+type judge struct {
+	Case
+	want *setup // after kernels/ref has run on it
+}
+
+// judge has kernels/ref run the case.
+func (c Case) judge() (*judge, error) {
+	variant, err := kernels.Find("ref")
+	if err != nil {
+		return nil, err
+	}
+	truth, err := variant.Open(1)
+	if err != nil {
+		return nil, err
+	}
+	j := &judge{c, c.build(flushEnd)}
+	if err = j.want.mem.err; err == nil {
+		_, err = j.run(truth, j.want)
+	}
+	if err != nil {
+		j.close()
+		return nil, fmt.Errorf("kerneltest: %s: %w", c.Name, err)
+	}
+	return j, nil
+}
+
+func (j *judge) close() { j.want.mem.close() }
+
+// check is Case.Check.
+func (j *judge) check(lib kernels.Library) error {
+	info, bound := lib.Info(), 0.0
+	if info.Promise != kernels.Identical {
+		bound = Bound[j.Arith]
+	}
+	for _, op := range j.Ops {
+		if !slices.Contains(info.Ops, op) {
+			if _, err := lib.Compile(kernels.Segment{Arith: j.Arith, Calls: j.want.calls}); !errors.Is(err, kernels.ErrNoKernel) {
+				return fmt.Errorf("%s: %s: %v is not in Info().Ops; compiled with %v, want ErrNoKernel", info.Name, j.Name, op, err)
+			}
+			return nil
+		}
+	}
+	for where := range numSides {
+		if err := j.checkSide(lib, where, bound); err != nil {
+			return fmt.Errorf("%s: %s: %w", info.Name, j.Name, err)
+		}
+	}
+	return nil
+}
+
+func (j *judge) checkSide(lib kernels.Library, where side, bound float64) error {
+	got := j.build(where)
+	defer got.mem.close()
+	if got.mem.err != nil {
+		return got.mem.err
+	}
+	got.mem.remember()
+	k, err := j.run(lib, got)
+	if err != nil {
+		return err
+	}
+	if err := compareOutputs(got, j.want, bound); err != nil {
+		return err
+	}
+	if err := checkInputs(got, j.want); err != nil {
+		return err
+	}
+	if len(j.Ops) > 1 {
+		return nil // a run of calls is no single op: it has no rows of its own
+	}
+	if err := protect(func() error { return checkAlone(k, got) }); err != nil {
+		return err
+	}
+	return checkAgain(k, got)
+}
+
+// run compiles the setup's calls and runs them.
+func (j *judge) run(lib kernels.Library, s *setup) (kernels.Kernel, error) {
+	k, err := lib.Compile(kernels.Segment{Arith: j.Arith, Calls: s.calls})
+	if err != nil {
+		return nil, fmt.Errorf("compile: %w", err)
+	}
+	return k, protect(func() error { return k.Run(&s.frame) })
+}
+
+// checkAgain runs once more on the same frame and cache: the same bytes must come, whatever the promise.
+func checkAgain(k kernels.Kernel, s *setup) error {
+	for slot := range s.written() {
+		buf := s.frame.Bufs[slot]
+		first := slices.Clone(buf)
+		fillUntouched(buf)
+		if err := protect(func() error { return k.Run(&s.frame) }); err != nil {
+			return fmt.Errorf("run again: %w", err)
+		}
+		if err := differ(buf, first, 0); err != nil {
+			return fmt.Errorf("run again: output %d: %w", slot, err)
+		}
+	}
+	return nil
+}
+
+// protect turns panics into errors, and on this goroutine the touch of a guard page as well. (On
+// another one that ends the process, with the address and the stack.)
+func protect(f func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return f()
+}

@@ -1,0 +1,66 @@
+package kerneltest
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"troupe/kernels"
+)
+
+// Run judges a library with 1, 2 and 3 threads, each op and arithmetic a subtest. An error of open skips:
+// this machine cannot run the library.
+func Run(t *testing.T, open func(threads int) (kernels.Library, error)) {
+	var libs []kernels.Library
+	for threads := 1; threads <= 3; threads++ {
+		lib, err := open(threads)
+		if err != nil {
+			t.Skip(err)
+		}
+		t.Cleanup(func() {
+			if err := lib.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+		if err := CheckInfo(lib.Info()); err != nil {
+			t.Error(err)
+		}
+		libs = append(libs, lib)
+	}
+	for _, c := range Cases() {
+		t.Run(c.Name, func(t *testing.T) {
+			j, err := c.judge()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer j.close()
+			for i, lib := range libs {
+				if err := j.check(lib); err != nil {
+					t.Errorf("%d threads: %v", i+1, err)
+				}
+			}
+		})
+	}
+}
+
+// CheckInfo reports what a library says wrongly of itself.
+func CheckInfo(info kernels.Info) error {
+	seen := map[kernels.Op]bool{}
+	for _, op := range info.Ops {
+		if op >= kernels.NumOps || seen[op] {
+			return fmt.Errorf("kerneltest: %s: op %v unknown or listed twice", info.Name, op)
+		}
+		seen[op] = true
+	}
+	switch {
+	case info.Name == "" || strings.ContainsAny(info.Name, " =,@"):
+		return fmt.Errorf("kerneltest: library name %q: want one that a binding can hold", info.Name)
+	case info.Doc == "" || info.Version == "":
+		return fmt.Errorf("kerneltest: %s: no description or version", info.Name)
+	case len(info.Ops) == 0:
+		return fmt.Errorf("kerneltest: %s: no ops", info.Name)
+	case info.Promise != kernels.Identical && info.Promise != kernels.Close:
+		return fmt.Errorf("kerneltest: %s: promise %d unknown", info.Name, info.Promise)
+	}
+	return nil
+}
