@@ -1,0 +1,97 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"unicode/utf8"
+
+	"troupe/tokens"
+)
+
+// document is a text to judge.
+type document struct {
+	line   int // of the file; 0: the file is the document
+	domain string
+	text   string
+	ids    []int32 // with EOS, if wanted
+}
+
+// maxDocument bounds a .txt file.
+const maxDocument = maxLine
+
+// readDocuments reads a .txt file as one document, or the "text" of every line of a .jsonl file. Other keys
+// than "text" and "domain" are the file's own affair.
+func readDocuments(file string) ([]document, error) {
+	switch strings.ToLower(filepath.Ext(file)) {
+	case ".txt":
+		raw, err := readAtMost(file, maxDocument)
+		if err == nil && !utf8.Valid(raw) {
+			err = fmt.Errorf("%s: not UTF-8", file)
+		}
+		return []document{{text: string(raw)}}, err
+	case ".jsonl":
+	default:
+		return nil, badFlag("text", fmt.Errorf("%s: want a .txt or a .jsonl file", file))
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var list []document
+	for line, err := range jsonLines(f) {
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", file, err)
+		}
+		d, err := line.document()
+		if err != nil {
+			return nil, fmt.Errorf("%s: line %d: %w", file, line.number, err)
+		}
+		list = append(list, d)
+	}
+	if len(list) == 0 {
+		return nil, fmt.Errorf(`%s: no documents: want lines such as {"text": "…", "domain": "tales"}`, file)
+	}
+	return list, nil
+}
+
+func (l jsonLine) document() (document, error) {
+	var d struct {
+		Text   *string `json:"text"`
+		Domain string  `json:"domain"`
+	}
+	if !utf8.Valid(l.text) {
+		return document{}, errors.New("not UTF-8")
+	}
+	if err := json.Unmarshal(l.text, &d); err != nil {
+		return document{}, explainJSON(err, &d)
+	}
+	if d.Text == nil {
+		return document{}, errors.New("no text")
+	}
+	return document{line: l.number, domain: d.Domain, text: *d.Text}, nil
+}
+
+// encode gives every document its ids. A document that does not fit the context is an error: cut, it
+// would be another document.
+func encodeDocuments(list []document, t *tokens.Tokenizer, eos int32, sequenceLen int) (longest int, err error) {
+	for i := range list {
+		d := &list[i]
+		if d.ids = t.Encode(d.text); eos >= 0 {
+			d.ids = append(d.ids, eos)
+		}
+		if len(d.ids) > sequenceLen {
+			where := "the document"
+			if d.line > 0 {
+				where = fmt.Sprintf("line %d", d.line)
+			}
+			return 0, fmt.Errorf("%s: %d tokens, want at most the context of %d: cut it into documents", where, len(d.ids), sequenceLen)
+		}
+		longest = max(longest, len(d.ids))
+	}
+	return longest, nil
+}

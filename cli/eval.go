@@ -1,0 +1,168 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"troupe/router"
+	"troupe/stages/sched"
+)
+
+func (p *program) evalCommand() *cli.Command {
+	return &cli.Command{
+		Name: "eval", Usage: "perplexity of a model on a text",
+		Description: `A .txt file is one document, a .jsonl file one a line ("text", and "domain" if
+wanted). A document is encoded, ended with EOS, and judged on its own: the loss
+is the mean of -ln p over all its ids but the first, in nats.
+
+troupe eval --text book.txt
+troupe eval --text heldout.jsonl --experts 1 --json`,
+		Flags: append([]cli.Flag{
+			&cli.StringFlag{Name: "text", Usage: "`FILE` to judge, .txt or .jsonl", DefaultText: "required", TakesFile: true},
+			&cli.BoolFlag{Name: "no-eos", Usage: "do not end documents with EOS"},
+			&cli.BoolFlag{Name: "documents", Usage: "list every document in the table; --json always does"},
+			jsonFlag("print one JSON object instead of a table"),
+			expertsFlag(""),
+		}, engineFlags()...),
+		Action: p.eval,
+	}
+}
+
+func (p *program) eval(c *cli.Context) (err error) {
+	dir, err := modelDir(c.String("model"))
+	if err != nil {
+		return err
+	}
+	config, err := dir.config()
+	if err != nil {
+		return err
+	}
+	policy, err := readExperts(c, config)
+	if err != nil {
+		return err
+	}
+	o, err := readEngine(c, config)
+	if err != nil {
+		return err
+	}
+	file := c.String("text")
+	if file == "" {
+		return usagef("--text: no file: say what to judge")
+	}
+	list, err := readDocuments(file)
+	if err != nil {
+		return err
+	}
+	t, err := fittingTokenizer(dir, config)
+	if err != nil {
+		return err
+	}
+	eos := int32(config.EOSToken)
+	if c.Bool("no-eos") {
+		eos = -1
+	}
+	longest, err := encodeDocuments(list, t, eos, config.SequenceLen)
+	if err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	session, err := p.startEngine(c.Context, dir, config, o, o.limits(config, len(list), max(longest, bucketOf(config.PadSizes, longest)), true))
+	if err != nil {
+		return err
+	}
+	defer closeInto(&err, session.Close)
+	e := &evaluation{program: p, session: session, policy: policy, documents: list, scores: make([]score, len(list))}
+	e.run(c.Context, o.sequences)
+	if err := e.print(c.Bool("json"), c.Bool("documents")); err != nil {
+		return err
+	}
+	return e.err(c.Context)
+}
+
+// evaluation judges documents.
+type evaluation struct {
+	*program
+	session   *session
+	policy    router.Policy
+	documents []document
+	scores    []score
+	took      time.Duration
+}
+
+// score is what a document has brought so far.
+type score struct {
+	sum    float64 // of -ln p
+	tokens int     // judged
+	done   bool
+	err    error
+}
+
+// run judges all documents, as many at a time as the engine runs, and as many again that wait in it.
+func (e *evaluation) run(ctx context.Context, sequences int) {
+	total := int64(0)
+	for _, d := range e.documents {
+		total += int64(len(d.ids))
+	}
+	report, end := e.progress("judging", inTokens)
+	var mu sync.Mutex
+	done := int64(0)
+	count := func() {
+		mu.Lock()
+		defer mu.Unlock()
+		done++
+		report(done, total)
+	}
+	start := time.Now()
+	turn := make(chan int)
+	var wg sync.WaitGroup
+	for range min(len(e.documents), 2*sequences) {
+		wg.Go(func() {
+			for i := range turn {
+				e.scores[i] = e.one(ctx, e.documents[i], count)
+			}
+		})
+	}
+	for i := range e.documents {
+		turn <- i
+	}
+	close(turn)
+	wg.Wait()
+	e.took = time.Since(start)
+	end()
+}
+
+func (e *evaluation) one(ctx context.Context, d document, count func()) (s score) {
+	if ctx.Err() != nil || len(d.ids) < 2 { // nothing to predict
+		s.done = ctx.Err() == nil
+		return s
+	}
+	stream, err := e.session.Submit(ctx, sched.Request{Prompt: d.ids, Policy: e.policy, EOS: -1, Mode: sched.Score})
+	if err != nil {
+		s.err = err
+		return s
+	}
+	for event := range stream.Events() {
+		if event.Done {
+			s.err = event.Err
+			s.done = event.Err == nil && s.tokens == len(d.ids)-1
+			break
+		}
+		s.sum -= float64(event.LogProb)
+		s.tokens++
+		count()
+	}
+	return s
+}
+
+// err is the first thing that went wrong, in the order of the documents.
+func (e *evaluation) err(ctx context.Context) error {
+	for i, s := range e.scores {
+		if s.err != nil && ctx.Err() == nil {
+			return fmt.Errorf("document %d: %w", i, s.err)
+		}
+	}
+	return context.Cause(ctx)
+}

@@ -1,0 +1,274 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+	"unicode/utf8"
+
+	"troupe/actors"
+	"troupe/model"
+	"troupe/stages/sample"
+	"troupe/stages/sched"
+	"troupe/tokens"
+)
+
+// job is a request that is ready to run.
+type job struct {
+	id        json.RawMessage
+	request   sched.Request
+	stops     []string
+	defaulted bool  // nobody said how many tokens to make
+	bucket    int   // of --pad-sizes; 0: none
+	err       error // it cannot be run
+}
+
+// generator turns jobs into text. It may be shared by goroutines.
+type generator struct {
+	engine      *actors.Engine
+	tokenizer   *tokens.Tokenizer // nil: ids alone
+	config      model.Config
+	padSizes    []int // of --pad-sizes
+	concurrency int   // requests that run at a time
+}
+
+// prepareAll prepares many prompts, and counts the positions that the longest of them may take.
+func (g *generator) prepareAll(prompts []prompt) (jobs []job, length int) {
+	for _, p := range prompts {
+		j := g.prepare(p)
+		jobs = append(jobs, j)
+		length = max(length, len(j.request.Prompt)+j.request.MaxTokens, bucketOf(g.config.PadSizes, len(j.request.Prompt)))
+	}
+	return jobs, length
+}
+
+// bucketOf is the smallest size that holds n, or n.
+func bucketOf(sizes []int, n int) int {
+	for _, size := range sizes {
+		if size >= n {
+			return size
+		}
+	}
+	return n
+}
+
+// prepare encodes a prompt and fills in what depends on its length.
+func (g *generator) prepare(p prompt) job {
+	j := job{id: p.id, stops: p.stops}
+	j.err = g.fill(&j, p)
+	return j
+}
+
+func (g *generator) fill(j *job, p prompt) error {
+	ids, err := g.encode(p)
+	if err != nil {
+		return err
+	}
+	maxTokens := p.maxTokens
+	if maxTokens == 0 {
+		j.defaulted = true
+		maxTokens = min(defaultTokens, g.config.SequenceLen-len(ids))
+		if maxTokens == 0 {
+			return fmt.Errorf("prompt: %d tokens fill the context of %d: shorten it", len(ids), g.config.SequenceLen)
+		}
+	}
+	eos := int32(g.config.EOSToken)
+	if p.ignoreEOS {
+		eos = -1
+	}
+	if len(g.padSizes) > 0 {
+		j.bucket = bucketOf(g.padSizes, len(ids))
+	}
+	j.request = sched.Request{Prompt: ids, MaxTokens: max(maxTokens, 1), Params: p.params, Policy: p.policy, EOS: eos, Mode: sched.Generate}
+	return nil
+}
+
+// encode gives the ids of a prompt.
+func (g *generator) encode(p prompt) ([]int32, error) {
+	ids := p.ids
+	if p.text != nil {
+		switch bad := firstInvalid(*p.text); {
+		case bad >= 0:
+			return nil, fmt.Errorf("prompt: byte %d is not UTF-8: mend the text, or give its ids", bad)
+		case g.tokenizer == nil:
+			return nil, errors.New("prompt: text needs the tokenizer: leave --ids out, or give tokens")
+		}
+		ids = g.tokenizer.Encode(*p.text)
+	}
+	if len(ids) == 0 {
+		return nil, errors.New("prompt: empty: want at least one token")
+	}
+	return ids, nil
+}
+
+// firstInvalid is the index of the first byte that is not UTF-8, or -1.
+func firstInvalid(s string) int {
+	for i, r := range s {
+		if r == utf8.RuneError {
+			if _, n := utf8.DecodeRuneInString(s[i:]); n == 1 {
+				return i
+			}
+		}
+	}
+	return -1
+}
+
+// piece is a new token with the text that has become certain.
+type piece struct {
+	ID      json.RawMessage `json:"id"`
+	Index   int             `json:"index"` // 0: the first new token
+	Token   int32           `json:"token"`
+	LogProb float32         `json:"logprob"` // natural logarithm, after temperature and filters
+	Text    string          `json:"text"`    // held back while it may be part of a character or a stop string
+}
+
+// result is the last event of a request; its names are a promise.
+type result struct {
+	ID              json.RawMessage `json:"id"`
+	PromptTokens    int             `json:"prompt_tokens"`
+	Tokens          []int32         `json:"tokens"`
+	Text            string          `json:"text"`
+	Finish          string          `json:"finish"` // length, stop, eos, cancelled, failed
+	SecondsPrefill  float64         `json:"seconds_prefill"`
+	SecondsDecode   float64         `json:"seconds_decode"`
+	TokensPerSecond float64         `json:"tokens_per_second"` // of decoding; 0 when nothing was decoded
+	PadBucket       int             `json:"pad_bucket,omitempty"`
+	Error           string          `json:"error,omitempty"`
+	err             error
+}
+
+// Finishes that the engine does not know.
+const (
+	finishStop      = "stop"
+	finishCancelled = "cancelled"
+	finishFailed    = "failed"
+)
+
+// failed is the result of a request that could not be run.
+func failed(id json.RawMessage, err error) result {
+	return result{ID: id, Tokens: []int32{}, Finish: finishFailed, Error: err.Error(), err: err}
+}
+
+// run runs a job to its end and hands its tokens out as they come. Its error is one of each: the request
+// is cancelled then; what goes wrong with the request is in the result.
+func (g *generator) run(ctx context.Context, j job, each func(piece) error) (result, error) {
+	r := result{ID: j.id, PromptTokens: len(j.request.Prompt), Tokens: []int32{}, PadBucket: j.bucket}
+	if j.err != nil {
+		return failed(j.id, j.err), nil
+	}
+	text, err := g.newText(j)
+	if err != nil {
+		return failed(j.id, err), nil
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	start := time.Now()
+	stream, err := g.engine.Submit(ctx, j.request)
+	if err != nil {
+		if ctx.Err() != nil {
+			r.Finish = finishCancelled
+			return r, nil
+		}
+		return failed(j.id, err), nil
+	}
+	first, last := start, start
+	var outer error
+	for e := range stream.Events() {
+		switch {
+		case e.Done:
+			r.finish(e, text)
+		case r.Finish != "" || outer != nil: // already over: what was on its way
+		default:
+			last = time.Now()
+			if len(r.Tokens) == 0 {
+				first = last
+			}
+			r.Tokens = append(r.Tokens, e.Token)
+			part, hit, err := text.next(e.Token)
+			r.Text += part
+			if err == nil {
+				err = each(piece{j.id, e.Index, e.Token, e.LogProb, part})
+			}
+			if hit {
+				r.Finish = finishStop
+			}
+			if outer = err; hit || err != nil {
+				cancel()
+			}
+		}
+	}
+	if rest := text.flush(); rest != "" && outer == nil {
+		r.Text += rest
+		outer = each(piece{ID: j.id, Index: -1, Text: rest})
+	}
+	r.time(start, first, last)
+	return r, outer
+}
+
+// finish notes how a request ended.
+func (r *result) finish(e sched.Event, text *textStream) {
+	if r.Finish == finishStop {
+		return // cancelled by us
+	}
+	r.Finish = string(e.Finish)
+	if e.Err != nil {
+		r.Error, r.err = e.Err.Error(), e.Err
+	}
+}
+
+// time fills the times in: from start to the first token, and from there to the last.
+func (r *result) time(start, first, last time.Time) {
+	if len(r.Tokens) == 0 {
+		return
+	}
+	r.SecondsPrefill = first.Sub(start).Seconds()
+	r.SecondsDecode = last.Sub(first).Seconds()
+	if n := len(r.Tokens) - 1; n > 0 && r.SecondsDecode > 0 {
+		r.TokensPerSecond = float64(n) / r.SecondsDecode
+	}
+}
+
+// textStream turns tokens into what may be shown.
+type textStream struct {
+	stream *tokens.Stream // nil: no text
+	stop   *sample.Stop
+}
+
+func (g *generator) newText(j job) (*textStream, error) {
+	t := &textStream{}
+	var err error
+	if g.tokenizer == nil {
+		return t, nil
+	}
+	if t.stop, err = sample.NewStop(j.stops); err != nil {
+		return nil, err
+	}
+	t.stream, err = g.tokenizer.NewStreamAfter(j.request.Prompt)
+	return t, err
+}
+
+func (t *textStream) next(token int32) (part string, hit bool, err error) {
+	if t.stream == nil {
+		return "", false, nil
+	}
+	part, err = t.stream.Next(token)
+	if err != nil {
+		return "", false, err
+	}
+	part, hit = t.stop.Push(part)
+	return part, hit, nil
+}
+
+// flush gives what was held back; nothing after a stop string.
+func (t *textStream) flush() string {
+	if t.stream == nil {
+		return ""
+	}
+	part, hit := t.stop.Push(t.stream.Flush())
+	if hit {
+		return part
+	}
+	return part + t.stop.Flush()
+}

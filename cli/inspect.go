@@ -1,0 +1,173 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"troupe/ckpt"
+	"troupe/internal/load"
+	"troupe/model"
+	"troupe/tensor"
+)
+
+func (p *program) inspectCommand() *cli.Command {
+	return &cli.Command{
+		Name: "inspect", Usage: "show a model's configuration and tensors, and check its files",
+		Description: `Reads the header of every file and the scales, not the weights. A directory
+without config.json is recognised if it is the released Grok-1. The exit code
+is 1 when a check fails.
+
+troupe inspect
+troupe inspect -m grok-1 --json`,
+		Flags:  []cli.Flag{modelFlag(), jsonFlag("print everything as one JSON object, each tensor included")},
+		Action: p.inspect,
+	}
+}
+
+// inspection is what inspect finds.
+type inspection struct {
+	Model      string         `json:"model"`
+	Config     model.Config   `json:"config"`
+	Source     string         `json:"config_source"` // "config.json", or how the model was recognised
+	Parameters int64          `json:"parameters"`
+	Bytes      int64          `json:"bytes"` // of the tensors' files
+	Tensors    []tensorReport `json:"tensors"`
+	Checks     []check        `json:"checks"`
+	headers    []ckpt.Header
+}
+
+type tensorReport struct {
+	Name   string       `json:"name"`
+	File   string       `json:"file"`
+	Shape  tensor.Shape `json:"shape"`
+	DType  string       `json:"dtype"`
+	Groups int          `json:"scale_groups"`
+	Offset int64        `json:"offset"` // of the array in its file
+	Bytes  int64        `json:"bytes"`  // of the file
+	class  string
+}
+
+// check is one finding: passed, failed, or a note about what cannot be checked.
+type check struct {
+	Name   string `json:"name"`
+	Result string `json:"result"` // "ok", "failed", "note"
+	Detail string `json:"detail"`
+}
+
+func (p *program) inspect(c *cli.Context) error {
+	dir, err := modelDir(c.String("model"))
+	if err != nil {
+		return err
+	}
+	config, err := dir.config()
+	if err != nil {
+		return err
+	}
+	i := &inspection{Model: dir.name, Config: config, Source: "config.json"}
+	if _, err := fs.Stat(dir, "config.json"); err != nil {
+		i.Source = "recognised as Grok-1 by its files"
+	}
+	i.checkHeaders(c.Context, p, dir)
+	i.checkTokenizer(dir)
+	if err := c.Context.Err(); err != nil {
+		return err
+	}
+	if c.Bool("json") {
+		err = writeJSON(p.out, i)
+	} else {
+		err = i.print(p)
+	}
+	if err == nil && i.failed() > 0 {
+		p.err.Write([]byte("troupe: " + dir.name + ": a check failed\n"))
+		return errSaid
+	}
+	return err
+}
+
+func (i *inspection) note(name, result, format string, args ...any) {
+	i.Checks = append(i.Checks, check{name, result, fmt.Sprintf(format, args...)})
+}
+
+// try adds a check that fails with an error.
+func (i *inspection) try(name string, err error, passed string) bool {
+	if err != nil {
+		i.note(name, "failed", "%v", err)
+		return false
+	}
+	i.note(name, "ok", "%s", passed)
+	return true
+}
+
+func (i *inspection) failed() (n int) {
+	for _, c := range i.Checks {
+		if c.Result == "failed" {
+			n++
+		}
+	}
+	return n
+}
+
+// checkHeaders reads all headers, compares them with the configuration, and then looks at values.
+func (i *inspection) checkHeaders(ctx context.Context, p *program, dir directory) {
+	opt := ckpt.Options{Log: p.logs.part("ckpt").With("part", "ckpt")}
+	report, end := p.progress("reading headers", inBytes)
+	opt.Progress = report
+	var err error
+	i.headers, err = ckpt.Scan(ctx, dir, opt)
+	end()
+	if !i.try("headers", err, fmt.Sprintf("%d files, every pickle and offset", len(i.headers))) {
+		return
+	}
+	wants := model.Tensors(i.Config)
+	i.addTensors(wants)
+	if !i.try("tensors", compareHeaders(i.headers, load.Wants(i.Config)), "shapes, dtypes and scale groups as configured") {
+		return
+	}
+	i.note("layer order", "note", "taken as 0, 1, 10, …, 2, as released: layers of one shape cannot tell")
+	if sparse(dir, i.headers) {
+		i.note("values", "note", "none: the files are sparse")
+		return
+	}
+	report, end = p.progress("checking values", inBytes)
+	opt.Progress = report
+	cp, err := ckpt.Open(ctx, dir, load.Wants(i.Config), opt)
+	end()
+	if i.try("values", err, "scales positive and finite, float32 arrays up to 16 MiB finite") {
+		i.try("files", cp.Close(), "closed")
+		i.Checks = i.Checks[:len(i.Checks)-1]
+	}
+}
+
+// addTensors joins headers with names, as far as both go.
+func (i *inspection) addTensors(wants []model.Tensor) {
+	for n, h := range i.headers {
+		elems, _ := h.Weight.Shape.Elems() // Scan has counted them
+		i.Parameters += elems
+		i.Bytes += h.Bytes
+		t := tensorReport{File: h.File, Shape: h.Weight.Shape, DType: h.Weight.DType.String(), Groups: h.Groups, Offset: h.Offset, Bytes: h.Bytes}
+		if n < len(wants) {
+			t.Name = wants[n].Name
+			t.class = t.Name
+			if l := wants[n].Layer; l >= 0 {
+				t.class = strings.Replace(t.Name, fmt.Sprint("decoder_layer_", l, "/"), "decoder_layer_*/", 1)
+			}
+		}
+		i.Tensors = append(i.Tensors, t)
+	}
+}
+
+func (i *inspection) checkTokenizer(dir directory) {
+	if _, err := fs.Stat(dir, "tokenizer.model"); err != nil {
+		i.note("tokenizer", "note", "none: only ids can be used")
+		return
+	}
+	t, err := dir.tokenizer()
+	if err == nil {
+		err = t.Check(i.Config.VocabSize)
+	}
+	i.try("tokenizer", err, fmt.Sprintf("%d pieces", i.Config.VocabSize))
+}

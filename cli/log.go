@@ -1,0 +1,83 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/lmittmann/tint"
+)
+
+// logParts are the parts of the program that keep a log.
+var logParts = []string{"actors", "cli", "ckpt"}
+
+// logs makes a logger for each part, with a level of its own.
+type logs struct {
+	w      io.Writer
+	colour bool
+	level  slog.Level
+	parts  map[string]slog.Level
+}
+
+func newLogs(w *console) *logs {
+	return &logs{w: w, colour: w.terminal && os.Getenv("NO_COLOR") == "", level: slog.LevelWarn, parts: map[string]slog.Level{}}
+}
+
+// configure reads --log-level and --log.
+func (l *logs) configure(level, parts string, quiet bool) error {
+	if quiet {
+		l.level = slog.LevelError
+	}
+	var err error
+	if level != "" {
+		if l.level, err = parseLevel(level); err != nil {
+			return badFlag("log-level", err)
+		}
+	}
+	if parts == "" {
+		return nil
+	}
+	for item := range strings.SplitSeq(parts, ",") {
+		part, level, ok := strings.Cut(strings.TrimSpace(item), "=")
+		switch {
+		case !ok:
+			return badFlag("log", fmt.Errorf("%q: want PART=LEVEL, as actors=debug", item))
+		case !slices.Contains(logParts, part):
+			return badFlag("log", fmt.Errorf("unknown part %q%s: want one of %s", part, didYouMean("", part, logParts), strings.Join(logParts, ", ")))
+		}
+		if l.parts[part], err = parseLevel(level); err != nil {
+			return badFlag("log", fmt.Errorf("%s: %w", part, err))
+		}
+	}
+	return nil
+}
+
+// part is the logger of a part.
+func (l *logs) part(name string) *slog.Logger {
+	level, own := l.parts[name]
+	if !own {
+		level = l.level
+	}
+	h := tint.NewHandler(l.w, &tint.Options{Level: level, NoColor: !l.colour, TimeFormat: "15:04:05.000"})
+	return slog.New(h).With("part", name)
+}
+
+func parseLevel(s string) (slog.Level, error) {
+	switch s {
+	case "debug":
+		return slog.LevelDebug, nil
+	case "info":
+		return slog.LevelInfo, nil
+	case "warn":
+		return slog.LevelWarn, nil
+	case "error":
+		return slog.LevelError, nil
+	case "":
+		return 0, errors.New("no level: want debug, info, warn or error")
+	}
+	return 0, fmt.Errorf("level %q: want debug, info, warn or error", s)
+}

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"troupe/ckpt"
+	"troupe/internal/load"
+	"troupe/model"
+	"troupe/model/demo"
+	"troupe/tokens"
+)
+
+// maxTokenizer bounds a tokenizer.model; Grok-1's has 2 MB.
+const maxTokenizer = 64 << 20
+
+// directory is a model directory: config.json, tokenizer.model, ckpt-0.
+type directory struct {
+	name string // for people
+	fs.FS
+}
+
+// modelDir finds the directory of --model; "" is the embedded demo.
+func modelDir(path string) (directory, error) {
+	if path == "" {
+		return directory{"the embedded demo", demo.FS()}, nil
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return directory{}, err
+	}
+	if !info.IsDir() {
+		return directory{}, fmt.Errorf("%s: a file, want a model directory (config.json, tokenizer.model, ckpt-0)", path)
+	}
+	return directory{path, os.DirFS(path)}, nil
+}
+
+// config reads the directory's configuration.
+func (d directory) config() (model.Config, error) {
+	c, err := load.Config(d)
+	return c, d.blame(err)
+}
+
+// blame puts the directory before an error.
+func (d directory) blame(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", d.name, err)
+}
+
+// tokenizer opens tokenizer.model.
+func (d directory) tokenizer() (*tokens.Tokenizer, error) {
+	info, err := fs.Stat(d, "tokenizer.model")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, d.blame(errors.New("no tokenizer.model: put the model's one there, or work with ids alone (--tokens and --ids)"))
+	}
+	if err == nil && info.Size() > maxTokenizer {
+		err = fmt.Errorf("tokenizer.model: %d bytes, want at most %d", info.Size(), maxTokenizer)
+	}
+	if err != nil {
+		return nil, d.blame(err)
+	}
+	raw, err := fs.ReadFile(d, "tokenizer.model")
+	if err != nil {
+		return nil, d.blame(err)
+	}
+	t, err := tokens.New(raw)
+	return t, d.blame(err)
+}
+
+// opened is a model that is ready to run.
+type opened struct {
+	*load.Model
+	dir    directory
+	staged *ckpt.Staged // nil: mapped where it lies
+}
+
+// Close gives everything back.
+func (o *opened) Close() error {
+	err := o.Model.Close()
+	if o.staged != nil {
+		err = errors.Join(err, o.staged.Close())
+	}
+	return err
+}
+
+// openModel maps the checkpoint of a directory, with its pages in memory, and says how long that took.
+// With shm it is copied into /dev/shm first.
+func (p *program) openModel(ctx context.Context, dir directory, c model.Config, shm bool) (_ *opened, err error) {
+	start := time.Now()
+	o := &opened{dir: dir}
+	opt := ckpt.Options{Log: p.logs.part("ckpt").With("part", "ckpt"), Prefault: true}
+	files := fs.FS(dir)
+	if shm {
+		report, end := p.progress("copying to /dev/shm", inBytes)
+		opt.Progress = report
+		o.staged, err = ckpt.Stage(ctx, dir, ckpt.StageOptions{Options: opt})
+		end()
+		if err != nil {
+			return nil, dir.blame(err)
+		}
+		files = o.staged
+	}
+	report, end := p.progress("loading", inBytes)
+	opt.Progress = report
+	cp, err := ckpt.Open(ctx, files, load.Wants(c), opt)
+	end()
+	if err != nil {
+		if o.staged != nil {
+			err = errors.Join(err, o.staged.Close())
+		}
+		return nil, dir.blame(err)
+	}
+	o.Model = &load.Model{Config: c, Plan: model.NewPlan(c), Checkpoint: cp, Weights: load.Weights(cp.Tensors)}
+	took := time.Since(start)
+	p.notice("%s: %s loaded in %s (%s/s)", dir.name, humanBytes(cp.Bytes()), seconds(took), humanBytes(perSecond(cp.Bytes(), took)))
+	return o, nil
+}

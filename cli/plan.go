@@ -1,0 +1,177 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"troupe/ckpt"
+	"troupe/kernels"
+	"troupe/model"
+	"troupe/router"
+	"troupe/stages"
+	"troupe/stages/place"
+)
+
+func (p *program) planCommand() *cli.Command {
+	const category = "Devices and load"
+	return &cli.Command{
+		Name: "plan", Usage: "what fits where, without any weights",
+		Description: `Counts what a model takes on devices, with the arithmetic of the loader, and
+says what would fit where not all does. Devices need not be here: a name,
+threads and memory describe them, as in 8xgpu@80GB or cpu:64@512GB.
+
+troupe plan --preset grok-1 --devices 8xgpu@80GB --bandwidth 3.35TB
+troupe plan --preset grok-1 --num-layers 16 --devices cpu@128GB --json`,
+		Flags: append([]cli.Flag{
+			modelFlag(),
+			jsonFlag("print one JSON object"),
+			&cli.StringFlag{Name: "devices", Value: "cpu", Usage: "`LIST` of devices, a stage each", Category: category},
+			&cli.StringFlag{Name: "expert-devices", Usage: "`LIST` of devices for experts alone", DefaultText: "none", Category: category},
+			&cli.StringFlag{Name: "placement", Usage: "`NAME` where experts live: " + strategyNames(), DefaultText: "local", Category: category},
+			&cli.IntFlag{Name: "stages", Usage: "layer groups in the pipeline", DefaultText: "one a device", Category: category},
+			&cli.StringFlag{Name: "arith", Value: "int8", Usage: "`NAME` arithmetic: exact (float32 cache), int8 or reference (bfloat16 cache)", Category: category},
+			&cli.IntFlag{Name: "max-batch", Value: 1, Usage: "requests that run at a time", Category: category},
+			&cli.IntFlag{Name: "context", Usage: "positions of each in the cache", DefaultText: "sequence_len", Category: category},
+			&cli.IntFlag{Name: "prefill-chunk", Value: defaultRows, Usage: "most tokens computed at a time", Category: category},
+			expertsFlag(category),
+			&cli.StringFlag{Name: "bandwidth", Usage: "`RATE` bytes a second that a device reads, as 3.35TB: it bounds the tokens a second", Category: category},
+		}, configFlags("none")...),
+		Action: p.plan,
+	}
+}
+
+// planned is all that a plan says.
+type planned struct {
+	name   string
+	config model.Config
+	place.Plan
+	quantities place.Quantities
+	context    int // positions a sequence
+	arith      kernels.Arith
+	policy     router.Policy
+	bandwidth  int64 // bytes a second of each device; 0: not said
+
+	bytes int64 // of the checkpoint
+	files int
+}
+
+func (p *program) plan(c *cli.Context) error {
+	var pl planned
+	var err error
+	if c.IsSet("preset") || configured(c) {
+		if c.IsSet("model") {
+			return usagef("--model and flags of the configuration: give one of them")
+		}
+		err = pl.ofConfig(c)
+	} else {
+		err = pl.ofDirectory(c.Context, c.String("model"))
+	}
+	if err != nil {
+		return err
+	}
+	if err := pl.readLoad(c); err != nil {
+		return err
+	}
+	if pl.Plan, err = readPlacement(c, pl.config, false); err != nil {
+		return err
+	}
+	pl.quantities.Batches = 1
+	if n := len(pl.Stages); n > 1 || len(pl.Devices) > 1 {
+		pl.quantities.Batches = n + 1 // as actors.Start does
+	}
+	r := pl.report()
+	if c.Bool("json") {
+		return writeJSON(p.out, r)
+	}
+	return r.print(p)
+}
+
+// ofConfig plans for a configuration without a checkpoint.
+func (pl *planned) ofConfig(c *cli.Context) (err error) {
+	if pl.config, err = readConfig(c, newBase); err != nil {
+		return err
+	}
+	if pl.name = c.String("preset"); pl.name == "" {
+		pl.name = newBase
+	}
+	if configured(c) {
+		pl.name += ", changed"
+	}
+	return pl.count()
+}
+
+// count is what a checkpoint of the configuration would take.
+func (pl *planned) count() (err error) {
+	list := sources(pl.config, 0, true)
+	pl.files = len(list)
+	pl.bytes, _, err = checkpointBytes(list)
+	return err
+}
+
+// ofDirectory plans for a model directory; its checkpoint, if it is there, says how tensors are stored.
+func (pl *planned) ofDirectory(ctx context.Context, path string) error {
+	dir, err := modelDir(path)
+	if err != nil {
+		return err
+	}
+	if pl.config, err = dir.config(); err != nil {
+		return err
+	}
+	pl.name = dir.name
+	if _, err := fs.Stat(dir, "ckpt-0"); errors.Is(err, fs.ErrNotExist) {
+		return pl.count()
+	}
+	headers, err := ckpt.Scan(ctx, dir, ckpt.Options{})
+	if err != nil {
+		return dir.blame(err)
+	}
+	tensors := model.Tensors(pl.config)
+	if len(headers) != len(tensors) {
+		return dir.blame(fmt.Errorf("%d files, want %d for this configuration: troupe inspect tells more", len(headers), len(tensors)))
+	}
+	groups := map[string]int{}
+	for i, h := range headers {
+		groups[tensors[i].Name] = h.Groups
+		pl.bytes += h.Bytes
+	}
+	pl.files = len(headers)
+	pl.quantities.Storage = func(t model.Tensor) int { return groups[t.Name] }
+	return nil
+}
+
+// readLoad reads what the model is asked to do.
+func (pl *planned) readLoad(c *cli.Context) (err error) {
+	if pl.arith, err = kernels.ParseArith(c.String("arith")); err != nil {
+		return badFlag("arith", err)
+	}
+	if pl.policy, err = readExperts(c, pl.config); err != nil {
+		return err
+	}
+	if s := strings.TrimSuffix(c.String("bandwidth"), "/s"); s != "" {
+		if pl.bandwidth, err = place.ParseBytes(s); err != nil {
+			return badFlag("bandwidth", err)
+		}
+	}
+	pl.context = pl.config.SequenceLen
+	if c.IsSet("context") {
+		pl.context = c.Int("context")
+	}
+	rows, sequences := c.Int("prefill-chunk"), c.Int("max-batch")
+	for _, v := range []struct {
+		name        string
+		value, most int
+	}{{"context", pl.context, 1 << 30}, {"prefill-chunk", rows, maxRows}, {"max-batch", sequences, maxRows}} {
+		if v.value < 1 || v.value > v.most {
+			return badFlag(v.name, fmt.Errorf("%d, want 1 to %d", v.value, v.most))
+		}
+	}
+	blocks := sequences * ((pl.context + kernels.BlockTokens - 1) / kernels.BlockTokens)
+	pl.quantities.Cache = stages.CacheSize{Blocks: blocks, Half: stages.HalfCache(pl.arith)}
+	pl.quantities.Limits = stages.Limits{Rows: rows, Draws: sequences, Sequences: sequences, Experts: pl.config.Model.NumExperts}
+	return nil
+}

@@ -1,0 +1,212 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/urfave/cli/v2"
+
+	"troupe/model"
+	"troupe/tokens"
+)
+
+func (p *program) runCommand() *cli.Command {
+	const category = "Prompt and output"
+	return &cli.Command{
+		Name: "run", Usage: "generate text", ArgsUsage: "[PROMPT]",
+		Description: `Continues a prompt: the argument, the ids of --tokens, the requests of
+--prompts, or standard input, byte for byte. On a terminal and without a prompt
+it asks for one again and again; /help there tells more.
+
+Only the continuation is printed, as it is made; a summary goes to standard
+error. Ctrl-C stops and prints what was made, a second one ends at once.
+
+--prompts reads a request a line: prompt or tokens, and if wanted id,
+max_tokens, temperature, top_p, top_k, min_p, seed, stop, ignore_eos, sampler,
+experts; what is left out, the flags say. They run together, --max-batch at a
+time. Results are lines in the order of the requests; with --json all events as
+they come.
+
+troupe run "Tale: The Lighthouse Keeper"
+troupe run --temperature 0 --experts 1 --max-tokens 40 "Recipe: Apple pie"
+troupe run --tokens 571,1996,361 --ids
+echo '{"id": "a", "prompt": "Sums:", "seed": 7}' | troupe run --prompts -`,
+		Flags: append(append([]cli.Flag{
+			&cli.StringFlag{Name: "tokens", Usage: "`IDS` of the prompt: 5,17,3", Category: category},
+			&cli.StringFlag{Name: "prompts", Usage: "`FILE` of requests in JSONL, - for standard input", TakesFile: true, Category: category},
+			&cli.BoolFlag{Name: "ids", Usage: "print ids instead of text; with --tokens no tokenizer is needed", Category: category},
+			&cli.BoolFlag{Name: "json", Usage: "print events as JSON, one a line; the last of a request sums it up", Category: category},
+		}, samplingFlags()...), append(engineFlags(), padSizesFlag())...),
+		Action: p.run,
+	}
+}
+
+func padSizesFlag() cli.Flag {
+	return &cli.StringFlag{Name: "pad-sizes", Category: engineCategory,
+		Usage: "`SIZES` of prompts: longer ones than the last are refused, and the size that holds one is reported; nothing is padded"}
+}
+
+// run is the command of that name: checks first, then model and engine, then one of four ways.
+func (p *program) run(c *cli.Context) (err error) {
+	dir, err := modelDir(c.String("model"))
+	if err != nil {
+		return err
+	}
+	config, err := dir.config()
+	if err != nil {
+		return err
+	}
+	s, err := readSampling(c, config)
+	if err != nil {
+		return err
+	}
+	o, err := readEngine(c, config)
+	if err != nil {
+		return err
+	}
+	in, err := p.readInput(c, s, config)
+	if err != nil {
+		return err
+	}
+	g := &generator{config: config, padSizes: o.padSizes, concurrency: o.sequences}
+	if in.needsText(c.Bool("ids")) {
+		if g.tokenizer, err = fittingTokenizer(dir, config); err != nil {
+			return err
+		}
+	}
+	jobs, length := g.prepareAll(in.prompts)
+	if in.interactive {
+		length = config.SequenceLen
+	}
+	limits := o.limits(config, len(jobs), length, false)
+	for i := range jobs {
+		if jobs[i].err == nil {
+			jobs[i].err = checkRequest(limits, jobs[i].request)
+		}
+	}
+	if !in.many && !in.interactive && jobs[0].err != nil {
+		return jobs[0].err // nothing to load a model for
+	}
+	session, err := p.startEngine(c.Context, dir, config, o, limits)
+	if err != nil {
+		return err
+	}
+	defer closeInto(&err, session.Close)
+	g.engine = session.Engine
+	switch {
+	case in.interactive:
+		return p.interactive(c.Context, g, s, c.Bool("ids"))
+	case in.many:
+		return p.runMany(c.Context, g, jobs, c.Bool("json"))
+	}
+	return p.runOne(c.Context, g, jobs[0], c.Bool("json"), c.Bool("ids"))
+}
+
+// input is where prompts come from.
+type input struct {
+	prompts     []prompt
+	many        bool // --prompts
+	interactive bool
+}
+
+func (p *program) readInput(c *cli.Context, s sampling, config model.Config) (in input, err error) {
+	given := c.NArg()
+	for _, flag := range []string{"tokens", "prompts"} {
+		if c.IsSet(flag) {
+			given++
+		}
+	}
+	one := prompt{id: []byte("0"), sampling: s}
+	switch {
+	case c.NArg() > 1:
+		return in, usagef("%d arguments, want one PROMPT: put it in quotes", c.NArg())
+	case given > 1:
+		return in, usagef("PROMPT, --tokens and --prompts: give one of them")
+	case c.IsSet("prompts"):
+		in.many = true
+		in.prompts, err = p.readPrompts(c.String("prompts"), s, config)
+		return in, err
+	case c.IsSet("tokens"):
+		if one.ids, err = parseIDs(c.String("tokens")); err != nil {
+			return in, badFlag("tokens", err)
+		}
+	case given == 0 && isTerminal(p.in):
+		if c.Bool("json") {
+			return in, usagef("--json: no prompt: give one as an argument, or --tokens or --prompts")
+		}
+		in.interactive = true
+		return in, nil
+	default:
+		text, err := p.argumentOrInput(c, "PROMPT")
+		if err != nil {
+			return in, err
+		}
+		if text == "" {
+			return in, usagef("no prompt: give one as an argument or on standard input, or --tokens or --prompts")
+		}
+		one.text = &text
+	}
+	in.prompts = []prompt{one}
+	return in, nil
+}
+
+// needsText tells whether a tokenizer is needed.
+func (in input) needsText(ids bool) bool {
+	need := !ids || in.interactive
+	for _, p := range in.prompts {
+		need = need || p.text != nil || len(p.stops) > 0
+	}
+	return need
+}
+
+// fittingTokenizer opens a tokenizer and compares it with the model.
+func fittingTokenizer(dir directory, config model.Config) (*tokens.Tokenizer, error) {
+	t, err := dir.tokenizer()
+	if err != nil {
+		return nil, err
+	}
+	return t, dir.blame(t.Check(config.VocabSize))
+}
+
+// summary is the line on standard error behind a text.
+func (p *program) summary(j job, r result) {
+	line := fmt.Sprintf("%d prompt tokens in %.3g s (%s tokens/s), ", r.PromptTokens, r.SecondsPrefill, rate(float64(r.PromptTokens)/r.SecondsPrefill))
+	line += fmt.Sprintf("%d tokens in %.3g s", len(r.Tokens), r.SecondsDecode)
+	if r.TokensPerSecond > 0 {
+		line += fmt.Sprintf(" (%s tokens/s)", rate(r.TokensPerSecond))
+	}
+	line += ", finish " + r.Finish
+	if j.defaulted && r.Finish == "length" {
+		line += " (--max-tokens was not given)"
+	}
+	if d := j.request.Params; d.Temperature > 0 {
+		line += fmt.Sprintf(", temperature %g, seed %d", d.Temperature, d.Seed)
+	}
+	line += fmt.Sprintf(", experts %v", j.request.Policy)
+	if r.PadBucket > 0 {
+		line += fmt.Sprintf(", bucket %d", r.PadBucket)
+	}
+	p.notice("%s", line)
+}
+
+// rate is tokens a second with three digits.
+func rate(f float64) string {
+	if math.IsInf(f, 0) || math.IsNaN(f) {
+		return "-"
+	}
+	return fmt.Sprintf("%.3g", f)
+}
+
+// outcome turns a finish into the program's error.
+func (r result) outcome() error {
+	switch {
+	case r.err != nil:
+		return r.err
+	case r.Finish == finishCancelled:
+		return errInterrupted
+	case r.Finish == finishFailed:
+		return errors.New("the request failed")
+	}
+	return nil
+}

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// runMany runs the requests of a file together. Without events a result waits for those before it, so that
+// the lines stand in the order of the requests.
+func (p *program) runMany(ctx context.Context, g *generator, jobs []job, events bool) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	m := &many{program: p, events: events, results: make([]*result, len(jobs)), stop: cancel}
+	start := time.Now()
+	turn := make(chan int)
+	var wg sync.WaitGroup
+	for range min(len(jobs), 2*g.concurrency) { // as many wait in the engine as run
+		wg.Go(func() {
+			for i := range turn {
+				m.finish(i, m.one(ctx, g, jobs[i]))
+			}
+		})
+	}
+	for i := range jobs {
+		turn <- i
+	}
+	close(turn)
+	wg.Wait()
+	m.summary(time.Since(start))
+	return m.outcome()
+}
+
+// many collects what the requests of a file bring.
+type many struct {
+	*program
+	events bool
+	stop   context.CancelCauseFunc
+
+	mu       sync.Mutex
+	results  []*result
+	printed  int   // results written
+	writeErr error // of standard output
+	failures int
+	cancels  int
+	tokens   int
+}
+
+func (m *many) one(ctx context.Context, g *generator, j job) result {
+	if ctx.Err() != nil {
+		return result{ID: j.id, Tokens: []int32{}, Finish: finishCancelled}
+	}
+	r, _ := g.run(ctx, j, func(e piece) error { // write errors are kept in m
+		if m.events {
+			m.write(func() error { return m.showEvent(e) })
+		}
+		return nil
+	})
+	return r
+}
+
+// finish takes a result and writes what is due.
+func (m *many) finish(i int, r result) {
+	m.mu.Lock()
+	m.results[i] = &r
+	m.tokens += len(r.Tokens)
+	switch r.Finish {
+	case finishFailed:
+		m.failures++
+	case finishCancelled:
+		m.cancels++
+	}
+	m.mu.Unlock()
+	m.write(func() error {
+		if m.events {
+			return writeJSON(m.out, r)
+		}
+		for m.printed < len(m.results) && m.results[m.printed] != nil {
+			if err := writeJSON(m.out, m.results[m.printed]); err != nil {
+				return err
+			}
+			m.results[m.printed] = &result{} // printed: its memory can go
+			m.printed++
+		}
+		return nil
+	})
+}
+
+// write runs one writer at a time; the first error ends all requests.
+func (m *many) write(do func() error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.writeErr != nil {
+		return
+	}
+	if m.writeErr = do(); m.writeErr != nil {
+		m.stop(m.writeErr)
+	}
+}
+
+func (m *many) summary(took time.Duration) {
+	m.notice("%d requests, %d failed, %d cancelled, %d tokens in %s (%s tokens/s)", len(m.results), m.failures, m.cancels,
+		m.tokens, seconds(took), rate(float64(m.tokens)/took.Seconds()))
+}
+
+func (m *many) outcome() error {
+	switch {
+	case m.writeErr != nil:
+		return m.writeErr
+	case m.failures > 0:
+		return fmt.Errorf("%d of %d requests failed: see their error fields", m.failures, len(m.results))
+	case m.cancels > 0:
+		return errInterrupted
+	}
+	return nil
+}
