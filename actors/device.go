@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
+	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
@@ -20,14 +20,14 @@ type device struct {
 	libs    *stages.Libraries
 	stages  map[int]*stages.Stage // by place in the pipeline
 	experts *stages.Experts
-	busy    atomic.Int64 // nanoseconds in experts' kernels
 }
 
 // runner is a lane as the engine sees it; tests have another one that shuffles turns.
 type runner interface {
 	actor.Dispatcher
-	do(func())
-	stop()
+	do(func())           // on the lane, and waits for it
+	busy() time.Duration // spent in turns
+	stop()               // after all queued turns
 }
 
 // open opens libraries, stages and experts, on the device's own lane. What was opened before an error is

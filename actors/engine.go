@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -85,27 +84,10 @@ func (e *Engine) finish(reason error) {
 	})
 }
 
-// watched is an actor under the engine's eyes. A panic is a bug of ours: it ends the engine's service,
-// and the guardian stops the actor; what state it left is not trusted again.
-type watched struct {
-	actor.Actor
-	name   string
-	engine *Engine
-}
-
-func (w *watched) Receive(c actor.Context) {
-	defer func() {
-		if r := recover(); r != nil {
-			w.engine.log.Error("panic", slog.String("actor", w.name), slog.Any("panic", r), slog.String("stack", string(debug.Stack())))
-			w.engine.finish(fmt.Errorf("actors: BUG: %s: panic: %v: please report it with the log of the part actors", w.name, r))
-			panic(r) // to the guardian
-		}
-	}()
-	if _, ok := c.Message().(*actor.Stopped); ok {
-		w.engine.alive.Done()
-		return
-	}
-	w.Actor.Receive(c)
+// panicked ends the engine's service: a panic is a bug of ours, and what state it left is not trusted.
+func (e *Engine) panicked(name string, reason any, stack []byte) {
+	e.log.Error("panic", slog.String("actor", name), slog.Any("panic", reason), slog.String("stack", string(stack)))
+	e.finish(fmt.Errorf("actors: BUG: %s: panic: %v: please report it with the log of the part actors", name, reason))
 }
 
 // stopActor is the guardian's verdict on every panic. Restarting would make a new instance with the old
@@ -114,15 +96,32 @@ var stopActor = actor.NewOneForOneStrategy(0, 0, func(any) actor.Directive { ret
 
 // spawn starts an actor on a lane.
 func (e *Engine) spawn(name string, a actor.Actor, on actor.Dispatcher) (*actor.PID, error) {
-	w := &watched{Actor: a, name: name, engine: e}
-	props := actor.PropsFromProducer(func() actor.Actor { return w }, actor.WithDispatcher(on), actor.WithMailbox(newMailbox))
+	box := &mailbox{panicked: func(reason any, stack []byte) { e.panicked(name, reason, stack) }}
+	props := actor.PropsFromProducer(func() actor.Actor { return counted{a, &e.alive} },
+		actor.WithDispatcher(on), actor.WithMailbox(func() actor.Mailbox { return box }))
+	e.alive.Add(1)
 	pid, err := e.system.Root.SpawnNamed(props, name)
 	if err != nil {
+		e.alive.Done()
 		return nil, fmt.Errorf("actors: %s: %w", name, err)
 	}
-	e.alive.Add(1)
 	e.actors = append(e.actors, pid)
 	return pid, nil
+}
+
+// counted is an actor that is counted while it lives.
+type counted struct {
+	actor.Actor
+	alive *sync.WaitGroup
+}
+
+// Receive counts, and hands everything else on.
+func (a counted) Receive(c actor.Context) {
+	if _, ok := c.Message().(*actor.Stopped); ok {
+		a.alive.Done()
+		return
+	}
+	a.Actor.Receive(c)
 }
 
 // newSystem makes an actor system that keeps quiet: what matters is logged here, in our words.

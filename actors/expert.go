@@ -1,10 +1,6 @@
 package actors
 
-import (
-	"time"
-
-	"github.com/asynkron/protoactor-go/actor"
-)
+import "github.com/asynkron/protoactor-go/actor"
 
 // expertActor carries one expert of one layer; the kernels of all experts of a device are in one
 // stages.Experts. An actor costs 1.2 KB, so each expert has its own: it has a name and a home, and can be
@@ -20,8 +16,6 @@ func (x *expertActor) Receive(c actor.Context) {
 		return
 	}
 	b, p := m.credit, &m.part[x.expert]
-	begin := time.Now()
 	p.err = x.on.experts.Run(b.batch, x.layer, x.expert, m.rows)
-	x.on.busy.Add(int64(time.Since(begin)))
 	c.Send(b.from.router, p)
 }

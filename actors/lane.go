@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 )
@@ -23,6 +24,10 @@ type lane struct {
 	parked  bool
 	stopped bool
 	done    chan struct{} // closed when the thread has ended
+
+	born  time.Time
+	idle  atomic.Int64 // nanoseconds without work
+	since atomic.Int64 // nanoseconds from born to the beginning of the present idleness; 0: at work
 }
 
 var _ actor.Dispatcher = (*lane)(nil)
@@ -32,7 +37,7 @@ var _ actor.Dispatcher = (*lane)(nil)
 const laneSpins = 20_000
 
 func newLane() *lane {
-	l := &lane{done: make(chan struct{})}
+	l := &lane{done: make(chan struct{}), born: time.Now()}
 	l.work.L = &l.mu
 	go l.run()
 	return l
@@ -95,9 +100,28 @@ func (l *lane) run() {
 // take returns all queued turns, waiting for the first; none means stop. The empty slice becomes the
 // next queue, so that the steady state allocates nothing.
 func (l *lane) take(empty []func()) []func() {
+	if l.queued.Load() == 0 {
+		l.await()
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	turns := l.queue
+	l.queue = empty
+	l.queued.Store(0)
+	return turns
+}
+
+// await returns when there is work or the lane has been stopped: it looks for a while, then it sleeps.
+func (l *lane) await() {
+	begin := time.Since(l.born)
+	l.since.Store(int64(begin))
+	defer func() {
+		l.idle.Add(int64(time.Since(l.born) - begin))
+		l.since.Store(0)
+	}()
 	for range laneSpins {
 		if l.queued.Load() > 0 {
-			break
+			return
 		}
 	}
 	l.mu.Lock()
@@ -107,8 +131,14 @@ func (l *lane) take(empty []func()) []func() {
 		l.work.Wait()
 		l.parked = false
 	}
-	turns := l.queue
-	l.queue = empty
-	l.queued.Store(0)
-	return turns
+}
+
+// busy is the time spent in turns.
+func (l *lane) busy() time.Duration {
+	now := time.Since(l.born)
+	idle := time.Duration(l.idle.Load())
+	if since := l.since.Load(); since > 0 {
+		idle += now - time.Duration(since)
+	}
+	return now - idle
 }

@@ -63,6 +63,8 @@ func TestStoppedLaneRefusesTurns(t *testing.T) {
 	l.stop() // again: nothing to wait for
 }
 
+func testMailbox() actor.Mailbox { return &mailbox{panicked: func(any, []byte) {}} }
+
 // counter counts what it receives, and panics when asked to.
 type counter struct{ got []int }
 
@@ -86,7 +88,7 @@ func TestMailboxTakesTurns(t *testing.T) {
 			if n, ok := c.Message().(int); ok {
 				order = append(order, name+string(rune('0'+n)))
 			}
-		}, actor.WithDispatcher(l), actor.WithMailbox(newMailbox)))
+		}, actor.WithDispatcher(l), actor.WithMailbox(testMailbox)))
 	}
 	a, b := log("a"), log("b")
 	l.do(func() { // so that all are queued before the first is handed over
@@ -123,7 +125,7 @@ func TestMailboxAfterPanic(t *testing.T) {
 			close(stopped)
 		}
 		a.Receive(c)
-	}, actor.WithDispatcher(l), actor.WithMailbox(newMailbox)))
+	}, actor.WithDispatcher(l), actor.WithMailbox(testMailbox)))
 	for _, n := range []int{1, 2, -1, 3} {
 		system.Root.Send(pid, n)
 	}
@@ -194,7 +196,7 @@ func BenchmarkHop(b *testing.B) {
 			var pids [2]*actor.PID
 			for i := range pids {
 				pids[i] = system.Root.Spawn(actor.PropsFromProducer(func() actor.Actor { return pong{} },
-					actor.WithDispatcher(on[i]), actor.WithMailbox(newMailbox)))
+					actor.WithDispatcher(on[i]), actor.WithMailbox(testMailbox)))
 			}
 			b.ReportAllocs()
 			b.ResetTimer()

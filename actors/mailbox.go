@@ -1,7 +1,9 @@
 package actors
 
 import (
+	"runtime/debug"
 	"sync"
+	"sync/atomic"
 
 	"github.com/asynkron/protoactor-go/actor"
 )
@@ -10,20 +12,20 @@ import (
 // that has arrived, so that a stage with two batches would run both before its router sees the first
 // ask, and the experts' device would idle meanwhile; it also makes a closure per turn, this one none.
 type mailbox struct {
+	panicked   func(reason any, stack []byte) // told of a panic, before the guardian is
 	invoker    actor.MessageInvoker
 	dispatcher actor.Dispatcher
 	turn       func() // m.step, made once
 
-	mu        sync.Mutex
-	system    fifo
-	user      fifo
-	scheduled bool // a turn is queued or running
-	suspended bool // after a panic: system messages only
+	pending   atomic.Int32 // messages posted and not yet handled; a turn is queued or running when above 0
+	suspended bool         // after a panic; the turn's alone
+
+	mu     sync.Mutex
+	system fifo
+	user   fifo
 }
 
 var _ actor.Mailbox = (*mailbox)(nil)
-
-func newMailbox() actor.Mailbox { return &mailbox{} }
 
 func (m *mailbox) RegisterHandlers(invoker actor.MessageInvoker, dispatcher actor.Dispatcher) {
 	m.invoker, m.dispatcher, m.turn = invoker, dispatcher, m.step
@@ -43,24 +45,18 @@ func (m *mailbox) PostSystemMessage(message any) { m.post(&m.system, message) }
 func (m *mailbox) post(q *fifo, message any) {
 	m.mu.Lock()
 	q.push(message)
-	schedule := !m.scheduled && m.ready()
-	m.scheduled = m.scheduled || schedule
 	m.mu.Unlock()
-	if schedule {
+	if m.pending.Add(1) == 1 {
 		m.dispatcher.Schedule(m.turn)
 	}
 }
 
-// ready reports whether a message may be handed over.
-func (m *mailbox) ready() bool {
-	return m.system.len() > 0 || m.user.len() > 0 && !m.suspended
-}
-
-// step is a turn: system messages go before user messages, as in the library's mailbox.
+// step is a turn: system messages go before user messages, as in the library's mailbox. The next turn
+// is queued behind those of the actors that this message has woken.
 func (m *mailbox) step() {
 	m.mu.Lock()
-	var message any
 	system := m.system.len() > 0
+	var message any
 	if system {
 		message = m.system.pop()
 	} else {
@@ -69,40 +65,34 @@ func (m *mailbox) step() {
 	m.mu.Unlock()
 
 	m.handle(message, system)
-
-	m.mu.Lock()
-	m.scheduled = m.ready()
-	again := m.scheduled
-	m.mu.Unlock()
-	if again {
+	if m.pending.Add(-1) > 0 {
 		m.dispatcher.Schedule(m.turn)
 	}
 }
 
+// handle gives a message to the actor. A suspended actor gets no user messages; they are dropped, since
+// the guardian stops whoever was suspended.
 func (m *mailbox) handle(message any, system bool) {
 	defer func() {
 		if r := recover(); r != nil {
+			m.panicked(r, debug.Stack())
 			m.invoker.EscalateFailure(r, message)
 		}
 	}()
-	switch message.(type) {
-	case *actor.SuspendMailbox:
-		m.suspend(true)
-	case *actor.ResumeMailbox:
-		m.suspend(false)
-	default:
-		if system {
-			m.invoker.InvokeSystemMessage(message)
-		} else {
+	if !system {
+		if !m.suspended {
 			m.invoker.InvokeUserMessage(message)
 		}
+		return
 	}
-}
-
-func (m *mailbox) suspend(yes bool) {
-	m.mu.Lock()
-	m.suspended = yes
-	m.mu.Unlock()
+	switch message.(type) {
+	case *actor.SuspendMailbox:
+		m.suspended = true
+	case *actor.ResumeMailbox:
+		m.suspended = false
+	default:
+		m.invoker.InvokeSystemMessage(message)
+	}
 }
 
 // fifo is a queue on one slice, which is used again once it has been emptied.

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"sync"
 	"testing"
+	"time"
 
 	"troupe/internal/toy"
 	"troupe/kernels"
@@ -68,6 +69,8 @@ func (s *shuffler) lane() runner {
 type shuffledLane struct{ *shuffler }
 
 func (s shuffledLane) Throughput() int { return math.MaxInt }
+
+func (s shuffledLane) busy() time.Duration { return 0 }
 
 func (s shuffledLane) Schedule(turn func()) {
 	s.mu.Lock()

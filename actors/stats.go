@@ -20,13 +20,13 @@ type Stats struct {
 type StageStats struct {
 	Span   stages.Span
 	Device int
-	Busy   time.Duration // in kernels, experts' not counted
+	Busy   time.Duration // in its kernels and draws; experts' are not counted
 }
 
-// DeviceStats is what the experts of one device have done.
+// DeviceStats is what the lane of one device has done, for all who live there.
 type DeviceStats struct {
-	Name    string
-	Experts time.Duration // in experts' kernels
+	Name string
+	Busy time.Duration // at work, not waiting for messages
 }
 
 // Stats asks the head how things are.
@@ -49,7 +49,7 @@ func (h *headActor) stats() Stats {
 		s.Stages = append(s.Stages, StageStats{Span: st.stage.Span, Device: st.device, Busy: time.Duration(st.busy.Load())})
 	}
 	for _, d := range h.engine.devices {
-		s.Devices = append(s.Devices, DeviceStats{Name: d.Name, Experts: time.Duration(d.busy.Load())})
+		s.Devices = append(s.Devices, DeviceStats{Name: d.Name, Busy: d.lane.busy()})
 	}
 	return s
 }
