@@ -27,9 +27,9 @@ func linearCases(add adder) {
 		{in: 1, out: 1, groups: 1, rows: 1}, {in: 1, out: 9, groups: 1, rows: 4}, {in: 3, out: 16, groups: 1, rows: 2},
 		{in: 8, out: 5, groups: 8, rows: 5}, {in: 176, out: 24, groups: 8, rows: 3}, {in: 176, out: 25, groups: 8, rows: 1},
 		{in: 127, out: 31, groups: 1, rows: 1}, {in: 128, out: 64, groups: 1, rows: 2}, {in: 129, out: 65, groups: 1, rows: 4},
-		{in: 520, out: 257, groups: 2, rows: 1}, {in: 300, out: 520, groups: 1, rows: 13}, {in: 1000, out: 7, groups: 8, rows: 12},
+		{in: 520, out: 257, groups: 2, rows: 1}, {in: 200, out: 300, groups: 1, rows: 13}, {in: 1000, out: 7, groups: 8, rows: 12},
 		{in: 192, out: 1031, groups: 1, rows: 1}, {in: 384, out: 192, groups: 8, rows: 5}, {in: 600, out: 900, groups: 1, rows: 1},
-		{in: 512, out: 700, groups: 8, rows: 25}, {in: 150, out: 40, groups: 1, rows: 64},
+		{in: 256, out: 520, groups: 8, rows: 25}, {in: 150, out: 40, groups: 1, rows: 64},
 		{in: 1, out: 1, rows: 1}, {in: 130, out: 77, rows: 3}, {in: 300, out: 600, rows: 1},
 		{in: 1, out: 3, rows: 2, byOutput: true}, {in: 130, out: 77, rows: 3, byOutput: true}, {in: 256, out: 400, rows: 14, byOutput: true},
 	}
