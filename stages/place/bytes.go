@@ -21,7 +21,7 @@ func ParseBytes(s string) (int64, error) {
 	unit, ok := units[strings.ToLower(s[len(digits):])]
 	v, err := strconv.ParseFloat(digits, 64)
 	if v *= unit; !ok || err != nil || !(v >= 1 && v < math.MaxInt64) {
-		return 0, fmt.Errorf("memory %q, want a number above 0 with B, kB, MB, GB, TB, KiB, MiB, GiB or TiB", s)
+		return 0, fmt.Errorf("size %q, want a number above 0 with B, kB, MB, GB, TB, KiB, MiB, GiB or TiB", s)
 	}
 	return int64(v), nil
 }

@@ -1,0 +1,123 @@
+package place
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestParseDevices(t *testing.T) {
+	for _, test := range []struct {
+		list string
+		want []Device
+	}{
+		{"cpu", []Device{{Name: "cpu"}}},
+		{"cpu:1,cpu:3", []Device{{Name: "cpu", Threads: 1}, {Name: "cpu", Threads: 3}}},
+		{" cpu:1 , cpu ", []Device{{Name: "cpu", Threads: 1}, {Name: "cpu"}}},
+		{"2xcpu:4", []Device{{Name: "cpu", Threads: 4}, {Name: "cpu", Threads: 4}}},
+		{"3xgpu@80GB", slices.Repeat([]Device{{Name: "gpu", Memory: 80e9}}, 3)},
+		{"cpu:2@512GiB", []Device{{Name: "cpu", Threads: 2, Memory: 512 << 30}}},
+		{"h100-sxm_5@1.5tb,cpu", []Device{{Name: "h100-sxm_5", Memory: 1.5e12}, {Name: "cpu"}}},
+	} {
+		got, err := ParseDevices(test.list)
+		if err != nil || !slices.Equal(got, test.want) {
+			t.Errorf("ParseDevices(%q) = %v, %v, want %v", test.list, got, err, test.want)
+		}
+	}
+}
+
+func TestParseDevicesRefuses(t *testing.T) {
+	for list, want := range map[string]string{
+		"":                           `place: device "": want [COUNTx]NAME[:THREADS][@MEMORY]`,
+		"cpu,":                       `device "": want`,
+		"CPU":                        `device "CPU": want`,
+		"8":                          `device "8": want`,
+		"cpu:":                       `device "cpu:": want`,
+		"cpu:two":                    `as in cpu, cpu:2,cpu:2 or 8xgpu@80GB`,
+		"cpu:-1":                     `device "cpu:-1": want`,
+		"cpu:0":                      `device "cpu:0": threads 0, want 1 to 4096`,
+		"cpu:5000":                   `threads 5000, want 1 to 4096`,
+		"0xcpu":                      `device "0xcpu": count 0, want 1 to 1024`,
+		"9999999xcpu":                `count 9999999, want`,
+		"600xa,600xb":                `device "600xb": more than 1024 devices in all`,
+		"cpu@":                       `device "cpu@": want`,
+		"cpu@0GB":                    `size "0GB", want a number above 0 with B, kB`,
+		"cpu@1.2.3GB":                `size "1.2.3GB"`,
+		"cpu@5furlong":               `size "5furlong"`,
+		"cpu@9e9TB":                  `device "cpu@9e9TB": want`,
+		"cpu@99999999999999999999TB": `size "99999999999999999999TB"`,
+	} {
+		if got, err := ParseDevices(list); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("ParseDevices(%q) = %v, %v, want … %s …", list, got, err, want)
+		}
+	}
+}
+
+func FuzzParseDevices(f *testing.F) {
+	for _, s := range []string{"cpu", "cpu:1,cpu:1", "8xgpu@80GB", "cpu:2@1.5TiB", "0x@:", "99999999999999999999xa"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, list string) {
+		devices, err := ParseDevices(list)
+		if err != nil {
+			return
+		}
+		var written []string
+		for _, d := range devices {
+			written = append(written, d.String())
+		}
+		again, err := ParseDevices(strings.Join(written, ","))
+		if err != nil || !slices.Equal(again, devices) {
+			t.Errorf("%q: %v, written %q, read again %v, %v", list, devices, written, again, err)
+		}
+	})
+}
+
+func TestParseBytes(t *testing.T) {
+	for s, want := range map[string]int64{"1": 1, "17B": 17, "80GB": 80e9, "80gb": 80e9, "80GiB": 80 << 30, "1.5kB": 1500, "3KiB": 3072, "2MB": 2e6, "2mib": 2 << 20, "1TB": 1e12, "1TiB": 1 << 40} {
+		if got, err := ParseBytes(s); err != nil || got != want {
+			t.Errorf("ParseBytes(%q) = %d, %v, want %d", s, got, err, want)
+		}
+	}
+	for _, s := range []string{"", "GB", "-1GB", "0", "0.5B", "NaN", "Inf", "1GBB", "1 GB", "1e30GB"} {
+		if got, err := ParseBytes(s); err == nil {
+			t.Errorf("ParseBytes(%q) = %d, want an error", s, got)
+		}
+	}
+}
+
+func TestRunnable(t *testing.T) {
+	for _, test := range []struct {
+		list       string
+		processors int
+		want       []int // threads
+	}{
+		{"cpu", 8, []int{8}},
+		{"cpu,cpu", 8, []int{4, 4}},
+		{"3xcpu", 8, []int{2, 3, 3}},
+		{"cpu:5,cpu,cpu", 8, []int{5, 1, 2}},
+		{"cpu:8,cpu", 8, []int{8, 1}},
+		{"4xcpu", 2, []int{1, 1, 1, 1}},
+		{"cpu:16,cpu:16", 2, []int{16, 16}},
+	} {
+		devices, err := ParseDevices(test.list)
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := slices.Clone(devices)
+		got, err := Runnable(devices, test.processors)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var threads []int
+		for _, d := range got {
+			threads = append(threads, d.Threads)
+		}
+		if !slices.Equal(threads, test.want) || !slices.Equal(before, devices) {
+			t.Errorf("%s on %d processors: threads %v, want %v", test.list, test.processors, threads, test.want)
+		}
+	}
+	if _, err := Runnable([]Device{{Name: "cpu"}, {Name: "gpu"}}, 4); err == nil || !strings.Contains(err.Error(), `place: device 1 is "gpu", want cpu`) {
+		t.Errorf("a device that is not there: %v", err)
+	}
+}
