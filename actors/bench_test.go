@@ -100,7 +100,7 @@ func openDemo(b *testing.B) *load.Model {
 func BenchmarkOneStream(b *testing.B) {
 	m := openDemo(b)
 	for _, arith := range []kernels.Arith{kernels.Int8, kernels.Exact} {
-		b.Run(arith.String(), rig{m.Config, m.Weights, arith, "", 200}.bench)
+		b.Run(arith.String(), rig{m.Config, m.Weights, arith, "cpu", 200}.bench)
 	}
 }
 

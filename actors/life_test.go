@@ -205,3 +205,36 @@ func TestStats(t *testing.T) {
 		}
 	}
 }
+
+// Clients come, cancel and go on many goroutines at once; everything comes back.
+func TestCrowd(t *testing.T) {
+	e := start(t, pipeline.options(t, toy.Weights(toy.Config(), toy.Int8, 1), kernels.Int8, "cpu"))
+	var wg sync.WaitGroup
+	for client := range 8 {
+		wg.Go(func() {
+			for i := range 6 {
+				ctx, cancel := context.WithCancel(t.Context())
+				s, err := e.Submit(ctx, simple(text(client, 1+i), 20))
+				if err != nil {
+					t.Errorf("client %d: request %d: %v", client, i, err)
+				}
+				want := sched.Length
+				for ev := range s.Events() {
+					if ev.Index == i*client && i*client > 0 && !ev.Done {
+						want = sched.Cancelled
+						cancel()
+					}
+					if ev.Done && ev.Finish != want && ev.Finish != sched.Length {
+						t.Errorf("client %d: request %d: finish %q, error %v, want %q", client, i, ev.Finish, ev.Err, want)
+					}
+				}
+				cancel()
+				if _, err := e.Stats(t.Context()); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	atHome(t, e)
+}

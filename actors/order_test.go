@@ -99,37 +99,58 @@ func (s shuffledLane) stop() {
 	}
 }
 
-// Whatever the order of messages, the tokens are the same. A failure is a seed.
+// Whatever the order of messages, the tokens are the same, also when one of the requests is cancelled on
+// the way. A failure is a seed.
 func TestSameBitsWhateverTheOrderOfMessages(t *testing.T) {
 	w := toy.Weights(toy.Config(), toy.Int8, 1)
-	want := loopOutcomes(t, w, kernels.Int8)
-	requests := asks(t)
-	for seed := range uint64(40) {
+	all := loopOutcomes(t, w, kernels.Int8)
+	for seed := range uint64(share(60)) {
 		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
 			l := layout{stages: 1 + int(seed%3), devices: 2, threads: 1, spread: true, batches: 3, rows: 5, sequences: 6}
 			s := newShuffler(seed)
 			o := l.options(t, w, kernels.Int8, "ref")
 			o.newLane = s.lane
 			e := start(t, o)
-			s.hold(true) // so that the requests arrive together, by no clock
-			var streams []*Stream
-			replies := make(chan error, len(requests))
-			for _, r := range requests {
-				streams = append(streams, newStream(e))
-				e.tell(&submit{request: r, stream: streams[len(streams)-1], reply: replies})
+			cancelled := -1
+			if seed%2 == 1 {
+				cancelled = int(seed/2) % len(all)
 			}
-			s.hold(false)
-			var got []outcome
-			for _, stream := range streams {
-				if err := <-replies; err != nil {
-					t.Fatal(err)
+			var got, want []outcome
+			for i, stream := range submitTogether(t, e, s, cancelled) {
+				if o := collect(stream); i != cancelled {
+					got, want = append(got, o), append(want, all[i])
+				} else if o.finish != "cancelled" {
+					t.Errorf("request %d: finish %q, want cancelled", i, o.finish)
 				}
-				got = append(got, collect(stream))
 			}
 			compare(t, got, want)
+			atHome(t, e)
 			if err := stop(e); err != nil {
 				t.Error(err)
 			}
 		})
 	}
+}
+
+// submitTogether sends all requests, and a cancel for one of them, before the first turn runs: what then
+// happens depends on the seed alone.
+func submitTogether(t *testing.T, e *Engine, s *shuffler, cancelled int) (streams []*Stream) {
+	t.Helper()
+	requests := asks(t)
+	replies := make(chan error, len(requests))
+	s.hold(true)
+	for _, r := range requests {
+		streams = append(streams, newStream(e))
+		e.tell(&submit{request: r, stream: streams[len(streams)-1], reply: replies})
+	}
+	if cancelled >= 0 {
+		e.tell(&cancel{streams[cancelled]})
+	}
+	s.hold(false)
+	for range requests {
+		if err := <-replies; err != nil {
+			t.Fatal(err)
+		}
+	}
+	return streams
 }

@@ -25,7 +25,7 @@ func TestSameBitsWhateverTheLayout(t *testing.T) {
 		w := toy.Weights(toy.Config(), storage, 1)
 		want := loopOutcomes(t, w, arith)
 		for _, library := range libraries() {
-			layouts := append(sampleLayouts(rng, 16), plain)
+			layouts := append(sampleLayouts(rng, share(16)), plain)
 			for _, l := range layouts {
 				t.Run(fmt.Sprintf("%v/%s/%v", arith, library, l), func(t *testing.T) {
 					e := start(t, l.options(t, w, arith, library))
@@ -38,6 +38,9 @@ func TestSameBitsWhateverTheLayout(t *testing.T) {
 		}
 	}
 }
+
+// share is how many of n to take.
+func share(n int) int { return int(float64(n) * sampled) }
 
 // libraries are those that promise the bits of ref.
 func libraries() (names []string) {

@@ -105,11 +105,14 @@ func asks(t testing.TB) []sched.Request {
 		t.Fatal(err)
 	}
 	warm := sample.Params{Temperature: 0.9, TopP: 0.95, Seed: 7}
+	padded := text(7, 10)
+	padded[3], padded[8] = 0, 0
 	return []sched.Request{
 		{Prompt: text(1, 5), MaxTokens: 12, Params: sample.Params{TopP: 1}, Policy: router.Uniform(2), EOS: -1},
 		{Prompt: text(2, 19), MaxTokens: 9, Params: warm, Policy: mixed, EOS: -1},
 		{Prompt: text(3, 1), MaxTokens: 15, Params: sample.Defaults(), Policy: router.Uniform(5), EOS: -1},
 		{Prompt: text(4, 33), MaxTokens: 3, Params: sample.Defaults(), Policy: router.Uniform(1), EOS: -1},
+		{Prompt: padded, MaxTokens: 7, Params: warm, Policy: router.Uniform(2), EOS: -1},
 		{Prompt: text(5, 21), Mode: sched.Score, Policy: router.Uniform(3), Params: sample.Defaults(), EOS: -1},
 		{Prompt: text(6, 11), Mode: sched.Logits, Policy: router.Uniform(2), Params: sample.Defaults(), EOS: -1},
 	}

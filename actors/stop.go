@@ -11,6 +11,7 @@ import (
 // it still waited for, and giving back goes on behind it. A second call waits for the first one's end.
 func (e *Engine) Stop(ctx context.Context) error {
 	e.stop.Do(func() {
+		e.phase.Store("waiting for batches in flight")
 		go func() {
 			defer close(e.stopped)
 			e.sayFarewell()
@@ -28,7 +29,6 @@ func (e *Engine) Stop(ctx context.Context) error {
 
 // sayFarewell has the head cancel all requests and call its credits home.
 func (e *Engine) sayFarewell() {
-	e.phase.Store("waiting for batches in flight")
 	home := make(chan struct{})
 	e.tell(&leave{home})
 	select {

@@ -87,13 +87,23 @@ func (l *Loop) Run(b *stages.Batch) error {
 	}
 }
 
-// Generate calls yield for n new tokens after a prompt of tokens that are not pads. The whole prompt is
-// one batch.
+// pads are the positions of pad tokens inside a prompt: they are no keys for its rows.
+func (l *Loop) pads(prompt []int32) (at []int32) {
+	for i, token := range prompt {
+		if token == int32(l.config.PadToken) {
+			at = append(at, int32(i))
+		}
+	}
+	return at
+}
+
+// Generate calls yield for n new tokens after a prompt that does not begin with pads. The whole prompt
+// is one batch.
 func (l *Loop) Generate(prompt []int32, n int, p sample.Params, policy router.Policy, yield func(stages.Drawn)) error {
-	b, rows := l.batch, prompt
+	b, rows, pads := l.batch, prompt, l.pads(prompt)
 	for i, at := 0, 0; i < n; i++ {
 		b.Reset(uint64(i), 0)
-		seq := b.AddSequence(l.table, nil, policy)
+		seq := b.AddSequence(l.table, pads, policy)
 		for _, token := range rows {
 			b.AddRow(seq, stages.Row{Token: token, Pos: int32(at), Prompt: i == 0})
 			at++
@@ -113,11 +123,11 @@ func (l *Loop) Generate(prompt []int32, n int, p sample.Params, policy router.Po
 	return nil
 }
 
-// Logits are those of every position of a prompt of tokens that are not pads, [positions V].
+// Logits are those of every position of a prompt that does not begin with pads, [positions V].
 func (l *Loop) Logits(prompt []int32, policy router.Policy) ([][]float32, error) {
 	b := l.batch
 	b.Reset(0, 0)
-	seq := b.AddSequence(l.table, nil, policy)
+	seq := b.AddSequence(l.table, l.pads(prompt), policy)
 	for at, token := range prompt {
 		b.AddRow(seq, stages.Row{Token: token, Pos: int32(at), Prompt: true})
 		b.AddDraw(stages.Draw{Kind: stages.Logits, Position: at + 1})
