@@ -139,6 +139,34 @@ func TestNewRefuses(t *testing.T) {
 	}
 }
 
+// TestPositions: a cache of as many blocks as Positions says is enough, and one less is not.
+func TestPositions(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		r        Request
+		padSizes []int // the user's
+		want     int
+	}{
+		{"prompt and new tokens, the last of which is not fed", generation(13, counting(0, 20)...), nil, 32},
+		{"and one more", generation(14, counting(0, 20)...), nil, 33},
+		{"leading pads fill the model's bucket", generation(1, append([]int32{0}, counting(0, 16)...)...), nil, 24},
+		{"or the user's", generation(1, append([]int32{0}, counting(0, 16)...)...), []int{20}, 20},
+		{"new tokens go beyond the bucket", generation(30, append([]int32{0}, counting(0, 6)...)...), nil, 36},
+	} {
+		c := testConfig()
+		c.PadSizes = test.padSizes
+		if got := c.Positions(test.r); got != test.want {
+			t.Errorf("%s: Positions = %d, want %d", test.name, got, test.want)
+		}
+		for _, missing := range []int{0, 1} {
+			c.Blocks = (test.want+15)/16 - missing
+			if err := newScheduler(t, c).Check(test.r); (err != nil) != (missing > 0) {
+				t.Errorf("%s: with %d blocks: %v", test.name, c.Blocks, err)
+			}
+		}
+	}
+}
+
 func TestBucket(t *testing.T) {
 	c := testConfig()
 	user := c

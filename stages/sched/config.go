@@ -52,6 +52,10 @@ func (c Config) Limits() stages.Limits {
 	return stages.Limits{Rows: c.Rows, Draws: c.Draws, Sequences: min(c.Sequences, c.Rows), Experts: c.Model.Model.NumExperts}
 }
 
+// Positions is how many positions of the cache a request needs, for whoever decides on Blocks: each block
+// has kernels.BlockTokens of them, and a request has blocks of its own.
+func (c Config) Positions(r Request) int { return c.layoutOf(r).positions }
+
 // bucket is the length that the reference pads a prompt of n tokens to: the smallest size that holds it,
 // of the user's sizes if there are any, else of the model's; n itself where none does.
 func (c Config) bucket(n int) int {

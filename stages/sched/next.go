@@ -8,8 +8,8 @@ import (
 )
 
 // Next fills an empty batch and seals it. False means that nothing can run before a batch comes back or
-// a request comes in; the batch is then empty. The batch must have the limits of Config.Limits at least;
-// its Generation is left alone.
+// a request comes in. The batch must have the limits of Config.Limits at least; its Generation is left
+// alone.
 func (s *Scheduler) Next(b *stages.Batch) bool {
 	f := s.atHome()
 	if f == nil {

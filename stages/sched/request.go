@@ -116,7 +116,7 @@ func (s *Scheduler) checkMode(r Request) error {
 
 // checkSize compares what the request needs with what there is when nothing else runs.
 func (s *Scheduler) checkSize(r Request) error {
-	p := s.layoutOf(r)
+	p := s.c.layoutOf(r)
 	if p.whole && p.rows > s.c.Rows {
 		return fmt.Errorf("sched: the prompt begins with %d pad tokens (id %d), so its bucket of %d rows runs in one batch, which has at most %d: leave the pads out, or allow %d rows (--prefill-chunk)",
 			p.first, s.c.Model.PadToken, p.rows, s.c.Rows, p.rows)

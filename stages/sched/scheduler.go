@@ -54,7 +54,7 @@ func (s *Scheduler) Submit(r Request) (ID, error) {
 	if err := s.Check(r); err != nil {
 		return 0, err
 	}
-	p := s.layoutOf(r)
+	p := s.c.layoutOf(r)
 	if len(s.waiting) >= s.c.Queue && !(len(s.waiting) == 0 && s.canRun(p)) {
 		return 0, ErrFull
 	}

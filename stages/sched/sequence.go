@@ -19,22 +19,22 @@ type layout struct {
 // bucket, as in the reference (kernels.Rows.Keyless): these values must be written before they are read,
 // hence in the same batch, up to the bucket's end. The last new token is never fed, nor is the last
 // prompt token when the others are to predict it.
-func (s *Scheduler) layoutOf(r Request) layout {
+func (c Config) layoutOf(r Request) layout {
 	var p layout
 	n := len(r.Prompt)
-	for p.first < n && r.Prompt[p.first] == int32(s.c.Model.PadToken) {
+	for p.first < n && r.Prompt[p.first] == int32(c.Model.PadToken) {
 		p.first++
 	}
 	switch r.Mode {
 	case Generate:
 		p.rows, p.draws, p.positions = n, 1, n+r.MaxTokens-1
 	case Score:
-		p.rows, p.draws, p.positions = max(n-1, 1), n-1, n
+		p.rows, p.draws, p.positions = max(n-1, 1), n-1, max(n-1, 1)
 	case Logits:
 		p.rows, p.draws, p.positions = n, n, n
 	}
 	if p.first > 0 {
-		p.whole, p.rows = true, s.c.bucket(n)
+		p.whole, p.rows = true, c.bucket(n)
 		p.positions = max(p.positions, p.rows)
 	}
 	return p
