@@ -11,6 +11,7 @@ const (
 	maxDim    = 1 << 24
 	maxLayers = 1 << 12
 	maxParams = 1 << 43
+	maxAngles = 1 << 28
 )
 
 // Validate says what is wrong with a configuration: every fault, one line each.
@@ -36,6 +37,9 @@ func (c Config) Validate() error {
 	}
 	if m.KeySize%2 != 0 {
 		bad("model.key_size is %d, want an even number: RoPE rotates halves", m.KeySize)
+	}
+	if m.KeySize > 0 && c.SequenceLen > maxAngles/m.KeySize {
+		bad("sequence_len %d times model.key_size %d is more than %d: the table of rotary angles would not fit", c.SequenceLen, m.KeySize, maxAngles)
 	}
 	if m.NumKVHeads > 0 && m.NumQHeads%m.NumKVHeads != 0 {
 		bad("model.num_q_heads is %d, want a multiple of num_kv_heads %d: query heads share key heads in equal runs", m.NumQHeads, m.NumKVHeads)

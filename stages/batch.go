@@ -36,6 +36,21 @@ type Limits struct {
 	Experts   int // most experts a row may use
 }
 
+// Bytes is the size of one of the plan's buffers in a batch of these limits.
+func (l Limits) Bytes(s model.SlotSpec) int64 { return 4 * int64(l.rowsOf(s.Per)) * int64(s.Width) }
+
+func (l Limits) rowsOf(per model.Per) int { return rowsOf(per, l.Rows, l.Rows*l.Experts, l.Draws) }
+
+func rowsOf(per model.Per, rows, pairs, draws int) int {
+	switch per {
+	case model.PerPair:
+		return pairs
+	case model.PerDraw:
+		return draws
+	}
+	return rows
+}
+
 // Kind says what a draw is for.
 type Kind uint8
 
@@ -70,14 +85,14 @@ func NewBatch(plan model.Plan, lim Limits) (*Batch, error) {
 	b := &Batch{limits: lim, slots: plan.Slots}
 	total := 0
 	for _, s := range plan.Slots {
-		total += b.rowsOf(s.Per, lim.Rows, lim.Rows*lim.Experts, lim.Draws)*s.Width*4 + 64
+		total += int(lim.Bytes(s)) + 64 // each buffer begins on a cache line
 	}
 	var err error
 	if b.arena, err = tensor.NewArena("batch", total); err != nil {
 		return nil, err
 	}
 	for _, s := range plan.Slots {
-		buf, err := tensor.Slice[float32](b.arena, b.rowsOf(s.Per, lim.Rows, lim.Rows*lim.Experts, lim.Draws)*s.Width)
+		buf, err := tensor.Slice[float32](b.arena, lim.rowsOf(s.Per)*s.Width)
 		if err != nil {
 			b.arena.Close()
 			return nil, err
@@ -100,16 +115,6 @@ func (b *Batch) Close() error { return b.arena.Close() }
 
 // Limits are those the batch was made with.
 func (b *Batch) Limits() Limits { return b.limits }
-
-func (b *Batch) rowsOf(per model.Per, rows, pairs, draws int) int {
-	switch per {
-	case model.PerPair:
-		return pairs
-	case model.PerDraw:
-		return draws
-	}
-	return rows
-}
 
 // Reset empties the batch for new rows.
 func (b *Batch) Reset(id, generation uint64) {
@@ -159,7 +164,7 @@ func (b *Batch) Room() (rows, draws int) {
 // Seal cuts the buffers to the batch's rows; call it after the last AddRow.
 func (b *Batch) Seal() {
 	for i, s := range b.slots {
-		b.Frame.Bufs[i] = b.full[i][:b.rowsOf(s.Per, b.Frame.Rows.N, 0, len(b.Draws))*s.Width]
+		b.Frame.Bufs[i] = b.full[i][:rowsOf(s.Per, b.Frame.Rows.N, 0, len(b.Draws))*s.Width]
 	}
 }
 

@@ -79,7 +79,7 @@ func (l *Loop) Prefill(prompt []int32, bucket int) ([][]float32, error) {
 	l.begin(skip)
 	for i := range rows {
 		row := stages.Row{Token: pad, Pos: int32(i), First: int32(first), Prompt: true}
-		if i < first {
+		if i < first || first == len(prompt) {
 			row.Keyless = int32(rows)
 		}
 		if i < len(prompt) {

@@ -88,14 +88,7 @@ func (w weights) batchBytes(lim stages.Limits, stage bool) (sum int64) {
 		if !stage && i != int(w.plan.ExpertInput) && i != int(w.plan.Parts) {
 			continue
 		}
-		rows := lim.Rows
-		switch s.Per {
-		case model.PerPair:
-			rows = lim.Rows * lim.Experts
-		case model.PerDraw:
-			rows = lim.Draws
-		}
-		sum += 4 * int64(rows) * int64(s.Width)
+		sum += lim.Bytes(s)
 	}
 	return sum
 }

@@ -1,0 +1,82 @@
+package kernels
+
+import (
+	"strings"
+	"testing"
+)
+
+var _ = Register(Variant{Name: "test/never", Score: func() int { return 0 }})
+var _ = Register(Variant{Name: "test/slow", Score: func() int { return 1 }})
+var _ = Register(Variant{Name: "test/fast", Score: func() int { return 2 }})
+
+func TestFind(t *testing.T) {
+	for name, want := range map[string]string{"": "test/fast", "test": "test/fast", "test/slow": "test/slow"} {
+		if v, err := Find(name); err != nil || v.Name != want {
+			t.Errorf("%q: %s, %v, want %s", name, v.Name, err, want)
+		}
+	}
+	for name, want := range map[string]string{"test/never": "cannot run on this machine", "tes": "unknown", "cuda": "unknown"} {
+		if _, err := Find(name); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: error %v, want one with %q", name, err, want)
+		}
+	}
+}
+
+func TestBinding(t *testing.T) {
+	b, err := ParseBinding("test/slow, expert=test/fast ,attend@1-2=test,attend@2=test/slow")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		op    Op
+		layer int
+		want  string
+	}{{Embed, -1, "test/slow"}, {Expert, 5, "test/fast"}, {Attend, 0, "test/slow"}, {Attend, 1, "test"}, {Attend, 2, "test/slow"}} {
+		if got := b.Library(c.op, c.layer); got != c.want {
+			t.Errorf("%v of layer %d: %q, want %q", c.op, c.layer, got, c.want)
+		}
+	}
+	for _, s := range []string{"nothing", "expert=", "=test", "exprt=test", "expert@x=test", "expert@3-1=test", "expert@-1=test", "test/never"} {
+		if _, err := ParseBinding(s); err == nil {
+			t.Errorf("%q: no error", s)
+		}
+	}
+}
+
+func TestBlocksCoverEveryInputOnce(t *testing.T) {
+	for k := 1; k < 600; k++ {
+		for _, groups := range []int{0, 1, 2, 8} {
+			if groups > 0 && k%groups != 0 {
+				continue
+			}
+			next, n := 0, 0
+			Blocks(k, groups, func(g, lo, hi int) {
+				if lo != next || hi <= lo || hi-lo > BlockRows || groups > 0 && (lo/(k/groups) != g || (hi-1)/(k/groups) != g) {
+					t.Fatalf("k %d, groups %d: block %d to %d of group %d", k, groups, lo, hi, g)
+				}
+				next, n = hi, n+1
+			})
+			if next != k || n != NumBlocks(k, groups) {
+				t.Fatalf("k %d, groups %d: ends at %d after %d blocks, want %d", k, groups, next, n, NumBlocks(k, groups))
+			}
+		}
+	}
+}
+
+func TestWeightCheck(t *testing.T) {
+	for what, w := range map[string]Weight{
+		"shape":       {Name: "w", In: 0, Out: 2},
+		"values":      {Name: "w", In: 2, Out: 2, F: make([]float32, 3)},
+		"int8 values": {Name: "w", In: 2, Out: 2, Q: make([]int8, 5), Groups: 1, Scales: make([]float32, 2)},
+		"groups":      {Name: "w", In: 3, Out: 2, Q: make([]int8, 6), Groups: 2, Scales: make([]float32, 4)},
+		"scales":      {Name: "w", In: 4, Out: 2, Q: make([]int8, 8), Groups: 2, Scales: make([]float32, 3)},
+		"both":        {Name: "w", In: 1, Out: 1, Q: make([]int8, 1), F: make([]float32, 1)},
+	} {
+		if w.Check() == nil {
+			t.Errorf("%s: no error", what)
+		}
+	}
+	if err := (&Weight{In: 4, Out: 2, Q: make([]int8, 8), Groups: 2, Scales: make([]float32, 4)}).Check(); err != nil {
+		t.Error(err)
+	}
+}
