@@ -32,7 +32,10 @@ func arrange(app *cli.App, args []string) []string {
 				}
 			}
 			*list = append(*list, arg)
-			if doc, ok := flag.(cli.DocGenerationFlag); ok && doc.TakesValue() && !hasValue && i+1 < len(args) {
+			if doc, ok := flag.(cli.DocGenerationFlag); ok && doc.TakesValue() && !hasValue {
+				if i+1 == len(args) { // an error, and the last flag must stay the last argument to be found wanting
+					return slices.Concat(args[:1], global, local)
+				}
 				i++
 				*list = append(*list, args[i])
 			}

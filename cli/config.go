@@ -87,7 +87,7 @@ func readConfig(c *cli.Context, base string) (model.Config, error) {
 		for _, p := range model.Presets {
 			names = append(names, p.Name)
 		}
-		return model.Config{}, badFlag("preset", fmt.Errorf("%q unknown%s: want one of %s", base, didYouMean("", base, names), presetNames()))
+		return model.Config{}, badFlag("preset", fmt.Errorf("%q unknown, want one of %s%s", base, presetNames(), didYouMean("", base, names)))
 	}
 	config, derived := preset.Config, *preset.Config.Derived
 	config.Derived = &derived

@@ -47,46 +47,71 @@ func engineFlags() []cli.Flag {
 	}
 }
 
-// engineOptions are the engine flags, checked as far as that needs no weights.
-type engineOptions struct {
+// launch is what an engine is started with: the model and the engine flags, checked as far as that needs no
+// weights.
+type launch struct {
+	dir       directory
+	config    model.Config
+	placement place.Plan
 	arith     kernels.Arith
 	binding   kernels.Binding
-	placement place.Plan
-	rows      int
-	sequences int
-	padSizes  []int
 	shm       bool
+	limits    sched.Config
 }
 
-func readEngine(c *cli.Context, config model.Config) (engineOptions, error) {
-	o := engineOptions{rows: c.Int("prefill-chunk"), sequences: c.Int("max-batch"), shm: c.Bool("shm")}
-	var err error
-	if o.arith, err = kernels.ParseArith(c.String("arith")); err != nil {
-		return o, badFlag("arith", err)
+// readLaunch reads the flags that say what to start; limit completes them.
+func readLaunch(c *cli.Context) (l launch, err error) {
+	if l.dir, err = modelDir(c.String("model")); err != nil {
+		return l, err
 	}
-	if o.binding, err = kernels.ParseBinding(c.String("kernels")); err != nil {
-		return o, badFlag("kernels", err)
+	if l.config, err = l.dir.config(); err != nil {
+		return l, err
 	}
-	if o.placement, err = readPlacement(c, config, true); err != nil {
-		return o, err
+	l.shm = c.Bool("shm")
+	if l.arith, err = kernels.ParseArith(c.String("arith")); err != nil {
+		return l, badFlag("arith", err)
 	}
-	for _, v := range []struct {
-		name  string
-		value int
-	}{{"prefill-chunk", o.rows}, {"max-batch", o.sequences}} {
-		if v.value < 1 || v.value > maxRows {
-			return o, badFlag(v.name, fmt.Errorf("%d, want 1 to %d", v.value, maxRows))
-		}
+	if l.binding, err = kernels.ParseBinding(c.String("kernels")); err != nil {
+		return l, badFlag("kernels", err)
 	}
-	if list := c.String("pad-sizes"); list != "" {
-		if o.padSizes, err = parseInts(list); err != nil {
-			return o, badFlag("pad-sizes", err)
-		}
-		if !slices.IsSorted(o.padSizes) || o.padSizes[0] < 1 || o.padSizes[len(o.padSizes)-1] > config.SequenceLen {
-			return o, badFlag("pad-sizes", fmt.Errorf("%s, want ascending sizes from 1 to the context of %d", list, config.SequenceLen))
-		}
+	if l.placement, err = readPlacement(c, l.config, true); err != nil {
+		return l, err
 	}
-	return o, nil
+	rows, err := intWithin(c, "prefill-chunk", maxRows)
+	if err != nil {
+		return l, err
+	}
+	sequences, err := intWithin(c, "max-batch", maxRows)
+	if err != nil {
+		return l, err
+	}
+	l.limits = sched.Config{Model: l.config, Stages: len(l.placement.Stages), Rows: rows, Sequences: sequences}
+	l.limits.PadSizes, err = readPadSizes(c, l.config)
+	return l, err
+}
+
+// intWithin reads a flag that is 1 to most.
+func intWithin(c *cli.Context, name string, most int) (int, error) {
+	v := c.Int(name)
+	if v < 1 || v > most {
+		return 0, badFlag(name, fmt.Errorf("%d, want 1 to %d", v, most))
+	}
+	return v, nil
+}
+
+func readPadSizes(c *cli.Context, config model.Config) ([]int, error) {
+	list := c.String("pad-sizes")
+	if list == "" {
+		return nil, nil
+	}
+	sizes, err := parseInts(list)
+	if err == nil && (!slices.IsSorted(sizes) || sizes[0] < 1 || sizes[len(sizes)-1] > config.SequenceLen) {
+		err = fmt.Errorf("%s, want ascending sizes from 1 to the context of %d", list, config.SequenceLen)
+	}
+	if err != nil {
+		return nil, badFlag("pad-sizes", err)
+	}
+	return sizes, nil
 }
 
 // readPlacement makes a plan of --devices, --expert-devices, --stages and --placement; a runnable one has
@@ -127,21 +152,23 @@ func strategyNames() string {
 	return strings.Join(names, ", ")
 }
 
-// limits are the scheduler's: n requests of at most length tokens, prompt and continuation together.
-// drawn tells that every position is drawn from, not the last one alone.
-func (o engineOptions) limits(config model.Config, n, length int, drawn bool) sched.Config {
-	sequences := min(o.sequences, max(n, 1))
-	blocks := (min(length, config.SequenceLen) + kernels.BlockTokens - 1) / kernels.BlockTokens
-	draws := sequences
+// limit bounds the engine for n requests of at most length positions, so that no more cache is reserved
+// than they can use. drawn tells that every position is drawn from, not the last one alone.
+func (l *launch) limit(n, length int, drawn bool) {
+	m := &l.limits
+	m.Sequences = min(m.Sequences, max(n, 1))
+	m.Queue = 2 * m.Sequences
+	m.Blocks = m.Sequences * ((max(1, min(length, l.config.SequenceLen)) + kernels.BlockTokens - 1) / kernels.BlockTokens)
+	m.Draws = m.Sequences
 	if drawn {
-		draws = max(1, min(o.rows, drawBytes/(4*config.VocabSize)))
+		m.Draws = max(1, min(m.Rows, drawBytes/(4*l.config.VocabSize)))
 	}
-	return sched.Config{Model: config, Stages: len(o.placement.Stages), Rows: o.rows, Draws: draws, Sequences: sequences, Queue: sequences, Blocks: sequences * blocks, PadSizes: o.padSizes}
 }
 
-// checkRequest says what of a request can be said without running it, so that a model is not loaded for nothing.
-func checkRequest(limits sched.Config, r sched.Request) error {
-	limits.Batches = 1 // the engine's own choice; it does not matter here
+// check says what of a request can be said without running it, so that a model is not loaded for nothing.
+func (l *launch) check(r sched.Request) error {
+	limits := l.limits
+	limits.Batches = 1 // the engine's own choice, which does not matter here
 	s, err := sched.New(limits)
 	if err != nil {
 		return err
@@ -149,20 +176,23 @@ func checkRequest(limits sched.Config, r sched.Request) error {
 	return s.Check(r)
 }
 
+// concurrency is how many requests are worth handing in at a time: as many wait as run.
+func (l *launch) concurrency() int { return 2 * l.limits.Sequences }
+
 // session is a running engine with the model below it.
 type session struct {
 	*actors.Engine
 	model *opened
 }
 
-// startEngine opens the model and starts the engine.
-func (p *program) startEngine(ctx context.Context, dir directory, config model.Config, o engineOptions, limits sched.Config) (*session, error) {
-	m, err := p.openModel(ctx, dir, config, o.shm)
+// start opens the model and starts the engine.
+func (p *program) start(ctx context.Context, l launch) (*session, error) {
+	m, err := p.openModel(ctx, l.dir, l.config, l.shm)
 	if err != nil {
 		return nil, err
 	}
-	e, err := actors.Start(ctx, actors.Options{Model: config, Weights: m.Weights, Placement: o.placement, Arith: o.arith,
-		Binding: o.binding, Sched: limits, Log: p.logs.part("actors")})
+	e, err := actors.Start(ctx, actors.Options{Model: l.config, Weights: m.Weights, Placement: l.placement, Arith: l.arith,
+		Binding: l.binding, Sched: l.limits, Log: p.logs.part("actors")})
 	if err != nil {
 		return nil, errors.Join(err, m.Close())
 	}

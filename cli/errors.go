@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"regexp"
 	"strings"
 	"syscall"
@@ -76,11 +77,21 @@ func didYouMean(prefix, name string, known []string) string {
 	return ""
 }
 
+// bare takes operation and path out of an error of the operating system, for messages that name the path.
+func bare(err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return path.Err
+	}
+	return err
+}
+
 // The forms of the flag package's errors.
 var (
 	flagUnknown = regexp.MustCompile(`^flag provided but not defined: -(.*)$`)
 	flagNoValue = regexp.MustCompile(`^flag needs an argument: -(.*)$`)
 	flagInvalid = regexp.MustCompile(`^invalid (?:boolean )?value (".*") for (?:flag )?-(\S+): .*$`)
+	flagTwice   = regexp.MustCompile(`^Cannot use two forms of the same flag: (\S+) (\S+)$`)
 	flagFromEnv = regexp.MustCompile(`(?s)^could not parse (".*") as .* from environment variable "(\S+)" for flag ([\w-]+): .*$`)
 )
 
@@ -99,6 +110,9 @@ func explainUsage(c *cli.Context, err error, _ bool) error {
 	}
 	if m := flagFromEnv.FindStringSubmatch(text); m != nil {
 		return usagef("%s: %s: want %s", m[2], m[1], wantedValue(flags, m[3]))
+	}
+	if m := flagTwice.FindStringSubmatch(text); m != nil {
+		return usagef("--%s and --%s are the same: give one of them", m[1], m[2])
 	}
 	return &usageError{err: err}
 }

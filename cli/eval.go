@@ -33,19 +33,11 @@ troupe eval --text heldout.jsonl --experts 1 --json`,
 }
 
 func (p *program) eval(c *cli.Context) (err error) {
-	dir, err := modelDir(c.String("model"))
+	l, err := readLaunch(c)
 	if err != nil {
 		return err
 	}
-	config, err := dir.config()
-	if err != nil {
-		return err
-	}
-	policy, err := readExperts(c, config)
-	if err != nil {
-		return err
-	}
-	o, err := readEngine(c, config)
+	policy, err := readExperts(c, l.config)
 	if err != nil {
 		return err
 	}
@@ -57,25 +49,28 @@ func (p *program) eval(c *cli.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	t, err := fittingTokenizer(dir, config)
+	t, err := fittingTokenizer(l.dir, l.config)
 	if err != nil {
 		return err
 	}
-	eos := int32(config.EOSToken)
+	eos := int32(l.config.EOSToken)
 	if c.Bool("no-eos") {
 		eos = -1
 	}
-	longest, err := encodeDocuments(list, t, eos, config.SequenceLen)
+	longest, err := encodeDocuments(list, t, eos, l.config.SequenceLen)
 	if err != nil {
 		return fmt.Errorf("%s: %w", file, err)
 	}
-	session, err := p.startEngine(c.Context, dir, config, o, o.limits(config, len(list), max(longest, bucketOf(config.PadSizes, longest)), true))
+	l.limit(len(list), max(longest, bucketOf(l.config.PadSizes, longest)), true)
+	session, err := p.start(c.Context, l)
 	if err != nil {
 		return err
 	}
 	defer closeInto(&err, session.Close)
 	e := &evaluation{program: p, session: session, policy: policy, documents: list, scores: make([]score, len(list))}
-	e.run(c.Context, o.sequences)
+	if err := e.run(c.Context, l.concurrency()); err != nil {
+		return err
+	}
 	if err := e.print(c.Bool("json"), c.Bool("documents")); err != nil {
 		return err
 	}
@@ -100,11 +95,11 @@ type score struct {
 	err    error
 }
 
-// run judges all documents, as many at a time as the engine runs, and as many again that wait in it.
-func (e *evaluation) run(ctx context.Context, sequences int) {
+// run judges all documents, several at a time.
+func (e *evaluation) run(ctx context.Context, concurrency int) error {
 	total := int64(0)
 	for _, d := range e.documents {
-		total += int64(len(d.ids))
+		total += int64(max(len(d.ids)-1, 0))
 	}
 	report, end := e.progress("judging", inTokens)
 	var mu sync.Mutex
@@ -116,22 +111,10 @@ func (e *evaluation) run(ctx context.Context, sequences int) {
 		report(done, total)
 	}
 	start := time.Now()
-	turn := make(chan int)
-	var wg sync.WaitGroup
-	for range min(len(e.documents), 2*sequences) {
-		wg.Go(func() {
-			for i := range turn {
-				e.scores[i] = e.one(ctx, e.documents[i], count)
-			}
-		})
-	}
-	for i := range e.documents {
-		turn <- i
-	}
-	close(turn)
-	wg.Wait()
+	err := inParallel(len(e.documents), concurrency, func(i int) { e.scores[i] = e.one(ctx, e.documents[i], count) })
 	e.took = time.Since(start)
 	end()
+	return err
 }
 
 func (e *evaluation) one(ctx context.Context, d document, count func()) (s score) {

@@ -27,11 +27,10 @@ type job struct {
 
 // generator turns jobs into text. It may be shared by goroutines.
 type generator struct {
-	engine      *actors.Engine
-	tokenizer   *tokens.Tokenizer // nil: ids alone
-	config      model.Config
-	padSizes    []int // of --pad-sizes
-	concurrency int   // requests that run at a time
+	engine    *actors.Engine
+	tokenizer *tokens.Tokenizer // nil: ids alone
+	config    model.Config
+	padSizes  []int // of --pad-sizes
 }
 
 // prepareAll prepares many prompts, and counts the positions that the longest of them may take.
@@ -39,7 +38,8 @@ func (g *generator) prepareAll(prompts []prompt) (jobs []job, length int) {
 	for _, p := range prompts {
 		j := g.prepare(p)
 		jobs = append(jobs, j)
-		length = max(length, len(j.request.Prompt)+j.request.MaxTokens, bucketOf(g.config.PadSizes, len(j.request.Prompt)))
+		n := len(j.request.Prompt)
+		length = max(length, n+j.request.MaxTokens, bucketOf(g.config.PadSizes, n), bucketOf(g.padSizes, n))
 	}
 	return jobs, length
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"sync"
+	"time"
 )
 
 // errInterrupted is the cause of a context that Ctrl-C or SIGTERM has cancelled.
@@ -18,8 +19,12 @@ type interrupts struct {
 
 type catcher struct {
 	cancel func()
-	asked  bool
+	asked  time.Time // zero: not yet
 }
+
+// sameSignal is how close together signals count as one: timeout(1) and some shells send theirs to the
+// process and to its group.
+const sameSignal = 200 * time.Millisecond
 
 // catch makes cancel the one to be asked until release is called.
 func (s *interrupts) catch(cancel func()) (release func()) {
@@ -43,10 +48,15 @@ func (s *interrupts) catch(cancel func()) (release func()) {
 func (s *interrupts) signal() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if n := len(s.stack); n > 0 && !s.stack[n-1].asked {
-		s.stack[n-1].asked = true
-		s.stack[n-1].cancel()
+	if len(s.stack) == 0 {
+		s.exit(exitFailed)
 		return
 	}
-	s.exit(exitFailed)
+	switch top := s.stack[len(s.stack)-1]; {
+	case top.asked.IsZero():
+		top.asked = time.Now()
+		top.cancel()
+	case time.Since(top.asked) > sameSignal:
+		s.exit(exitFailed)
+	}
 }

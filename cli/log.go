@@ -47,7 +47,7 @@ func (l *logs) configure(level, parts string, quiet bool) error {
 		case !ok:
 			return badFlag("log", fmt.Errorf("%q: want PART=LEVEL, as actors=debug", item))
 		case !slices.Contains(logParts, part):
-			return badFlag("log", fmt.Errorf("unknown part %q%s: want one of %s", part, didYouMean("", part, logParts), strings.Join(logParts, ", ")))
+			return badFlag("log", fmt.Errorf("unknown part %q, want one of %s%s", part, strings.Join(logParts, ", "), didYouMean("", part, logParts)))
 		}
 		if l.parts[part], err = parseLevel(level); err != nil {
 			return badFlag("log", fmt.Errorf("%s: %w", part, err))
@@ -62,8 +62,16 @@ func (l *logs) part(name string) *slog.Logger {
 	if !own {
 		level = l.level
 	}
-	h := tint.NewHandler(l.w, &tint.Options{Level: level, NoColor: !l.colour, TimeFormat: "15:04:05.000"})
+	h := tint.NewHandler(l.w, &tint.Options{Level: level, NoColor: !l.colour, TimeFormat: "15:04:05.000", ReplaceAttr: noStack})
 	return slog.New(h).With("part", name)
+}
+
+// noStack drops stack traces: they help nobody at a command line.
+func noStack(_ []string, a slog.Attr) slog.Attr {
+	if a.Key == "stack" {
+		return slog.Attr{}
+	}
+	return a
 }
 
 func parseLevel(s string) (slog.Level, error) {

@@ -8,12 +8,10 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
-	"troupe/model"
 	"troupe/stages/sched"
 )
 
@@ -33,20 +31,12 @@ troupe logits --tokens 571,1996,361 --arith exact --out logits.npy`,
 	}
 }
 
-func (p *program) logits(c *cli.Context) (err error) {
-	dir, err := modelDir(c.String("model"))
+func (p *program) logits(c *cli.Context) error {
+	l, err := readLaunch(c)
 	if err != nil {
 		return err
 	}
-	config, err := dir.config()
-	if err != nil {
-		return err
-	}
-	policy, err := readExperts(c, config)
-	if err != nil {
-		return err
-	}
-	o, err := readEngine(c, config)
+	policy, err := readExperts(c, l.config)
 	if err != nil {
 		return err
 	}
@@ -54,33 +44,39 @@ func (p *program) logits(c *cli.Context) (err error) {
 	if out == "" {
 		return usagef("--out: no file: say where to write")
 	}
-	ids, err := p.promptIDs(c, dir, config)
+	ids, err := p.promptIDs(c, l)
 	if err != nil {
 		return err
 	}
-	length := max(len(ids), bucketOf(config.PadSizes, len(ids)))
-	limits := o.limits(config, 1, length, true)
+	l.limit(1, max(len(ids), bucketOf(l.config.PadSizes, len(ids)), bucketOf(l.limits.PadSizes, len(ids))), true)
 	request := sched.Request{Prompt: ids, Policy: policy, EOS: -1, Mode: sched.Logits}
-	if err := checkRequest(limits, request); err != nil {
+	if err := l.check(request); err != nil {
 		return err
 	}
-	session, err := p.startEngine(c.Context, dir, config, o, limits)
+	file, err := createFile(out)
 	if err != nil {
 		return err
 	}
-	defer closeInto(&err, session.Close)
 	start := time.Now()
-	err = writeFile(out, func(f *os.File) error {
-		return session.writeLogits(c.Context, f, request)
-	})
+	err = file.finish(p.fillLogits(c.Context, file, l, request))
 	if err == nil {
-		p.notice("%s: float32 [%d, %d], %d tokens in %s", out, len(ids), config.VocabSize, len(ids), seconds(time.Since(start)))
+		p.notice("%s: float32 [%d, %d], %d tokens in %s", out, len(ids), l.config.VocabSize, len(ids), seconds(time.Since(start)))
 	}
 	return err
 }
 
+// fillLogits runs the request on an engine of its own.
+func (p *program) fillLogits(ctx context.Context, w io.Writer, l launch, r sched.Request) (err error) {
+	session, err := p.start(ctx, l)
+	if err != nil {
+		return err
+	}
+	defer closeInto(&err, session.Close)
+	return session.writeLogits(ctx, w, r)
+}
+
 // promptIDs is the prompt of --tokens, or the argument or standard input encoded.
-func (p *program) promptIDs(c *cli.Context, dir directory, config model.Config) ([]int32, error) {
+func (p *program) promptIDs(c *cli.Context, l launch) ([]int32, error) {
 	if c.IsSet("tokens") {
 		if c.NArg() > 0 {
 			return nil, usagef("PROMPT and --tokens: give one of them")
@@ -91,15 +87,15 @@ func (p *program) promptIDs(c *cli.Context, dir directory, config model.Config) 
 		}
 		return ids, nil
 	}
-	text, err := p.argumentOrInput(c, "PROMPT")
+	text, err := p.promptText(c)
 	if err != nil {
 		return nil, err
 	}
-	t, err := fittingTokenizer(dir, config)
+	t, err := fittingTokenizer(l.dir, l.config)
 	if err != nil {
 		return nil, err
 	}
-	g := generator{tokenizer: t, config: config}
+	g := generator{tokenizer: t, config: l.config}
 	return g.encode(prompt{text: &text})
 }
 
@@ -122,11 +118,11 @@ func (s *session) writeLogits(ctx context.Context, f io.Writer, r sched.Request)
 		switch {
 		case e.Done && e.Err != nil:
 			return e.Err
-		case e.Done && next < len(r.Prompt):
-			return fmt.Errorf("position %d of %d: %w", next, len(r.Prompt), context.Cause(ctx))
-		case e.Done:
+		case e.Done && e.Finish == sched.Cancelled:
+			return errInterrupted
+		case e.Done && next == len(r.Prompt):
 			return w.Flush()
-		case e.Index != next || len(e.Logits) != vocab:
+		case e.Done, e.Index != next || len(e.Logits) != vocab:
 			return fmt.Errorf("BUG: logits of position %d, %d of them, want position %d, %d", e.Index, len(e.Logits), next, vocab)
 		}
 		row = row[:0]

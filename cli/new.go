@@ -94,29 +94,10 @@ func writeConfig(dir string, c model.Config) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(filepath.Join(dir, "config.json"), func(f *os.File) error {
-		_, err := f.Write(append(raw, '\n'))
-		return err
-	})
-}
-
-// writeFile writes a file under another name beside it and renames it at the end: under its own name it
-// is whole.
-func writeFile(name string, fill func(*os.File) error) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".partial-")
+	f, err := createFile(filepath.Join(dir, "config.json"))
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(f.Name()))
-		}
-	}()
-	if err = fill(f); err != nil {
-		return errors.Join(err, f.Close())
-	}
-	if err = errors.Join(f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), name)
+	_, err = f.Write(append(raw, '\n'))
+	return f.finish(err)
 }

@@ -31,7 +31,7 @@ func modelDir(path string) (directory, error) {
 	}
 	info, err := os.Stat(path)
 	if err != nil {
-		return directory{}, err
+		return directory{}, fmt.Errorf("%s: %w: want a model directory (config.json, tokenizer.model, ckpt-0)", path, bare(err))
 	}
 	if !info.IsDir() {
 		return directory{}, fmt.Errorf("%s: a file, want a model directory (config.json, tokenizer.model, ckpt-0)", path)

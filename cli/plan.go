@@ -159,16 +159,17 @@ func (pl *planned) readLoad(c *cli.Context) (err error) {
 	}
 	pl.context = pl.config.SequenceLen
 	if c.IsSet("context") {
-		pl.context = c.Int("context")
-	}
-	rows, sequences := c.Int("prefill-chunk"), c.Int("max-batch")
-	for _, v := range []struct {
-		name        string
-		value, most int
-	}{{"context", pl.context, 1 << 30}, {"prefill-chunk", rows, maxRows}, {"max-batch", sequences, maxRows}} {
-		if v.value < 1 || v.value > v.most {
-			return badFlag(v.name, fmt.Errorf("%d, want 1 to %d", v.value, v.most))
+		if pl.context, err = intWithin(c, "context", 1<<30); err != nil {
+			return err
 		}
+	}
+	rows, err := intWithin(c, "prefill-chunk", maxRows)
+	if err != nil {
+		return err
+	}
+	sequences, err := intWithin(c, "max-batch", maxRows)
+	if err != nil {
+		return err
 	}
 	blocks := sequences * ((pl.context + kernels.BlockTokens - 1) / kernels.BlockTokens)
 	pl.quantities.Cache = stages.CacheSize{Blocks: blocks, Half: stages.HalfCache(pl.arith)}

@@ -118,10 +118,12 @@ func (r planReport) print(p *program) error {
 		fmt.Fprintf(&b, "  %-13s%s\n", name, fmt.Sprintf(format, args...))
 	}
 	fmt.Fprintf(&b, "%s\n", r.Model)
-	line("parameters", "%s, of which a token meets %s (experts %s)", thousands(r.Parameters), thousands(r.ActiveParameters), r.Experts)
+	line("parameters", "%s", thousands(r.Parameters))
+	line("active", "%s parameters a token, experts %s", thousands(r.ActiveParameters), r.Experts)
 	line("checkpoint", "%s bytes in %d files", thousands(r.CheckpointBytes), r.Files)
 	line("cache", "%s bytes a token, %s", thousands(r.KVBytesPerToken), r.KVType)
-	line("a token", "reads %s bytes of weights, hops with %s between stages", thousands(r.ReadBytes), thousands(r.HopBytes))
+	line("reading", "%s bytes of weights a token", thousands(r.ReadBytes))
+	line("hop", "%s bytes a token from a stage to the next", thousands(r.HopBytes))
 	line("load", "%d x %s positions, arith %s", r.Sequences, thousands(int64(r.Context)), r.Arith)
 	if r.Bound != nil {
 		line("bound", "%.3g tokens/s for one stream, %.3g for %d, by reading weights alone", r.Bound.OneStream, r.Bound.AllStreams, r.Sequences)
@@ -170,6 +172,6 @@ func (d deviceReport) advice(i int) string {
 	if d.Fit.Bits <= 0 {
 		return fmt.Sprintf("Device %d: what is not a matrix alone is too large.\n", i)
 	}
-	return fmt.Sprintf("Device %d: needs %s, has %s: would fit at %.2f bits a weight, scales included;\nas stored it holds %d layers.\n",
+	return fmt.Sprintf("Device %d needs %s and has %s: it would fit at %.2f bits a weight, scales\nincluded; as the weights are stored it holds %d layers.\n",
 		i, humanBytes(d.Total), humanBytes(d.Memory), d.Fit.Bits, d.Fit.Layers)
 }

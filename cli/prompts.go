@@ -91,6 +91,9 @@ func (p *program) readPrompts(file string, defaults sampling, config model.Confi
 	}
 	list, err := parsePrompts(in, defaults, config)
 	if err != nil {
+		if file == "-" {
+			file = "standard input"
+		}
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	return list, nil

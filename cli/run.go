@@ -47,48 +47,40 @@ func padSizesFlag() cli.Flag {
 		Usage: "`SIZES` of prompts: longer ones than the last are refused, and the size that holds one is reported; nothing is padded"}
 }
 
-// run is the command of that name: checks first, then model and engine, then one of four ways.
+// run is the command of that name: checks first, then model and engine, then one of three ways.
 func (p *program) run(c *cli.Context) (err error) {
-	dir, err := modelDir(c.String("model"))
+	l, err := readLaunch(c)
 	if err != nil {
 		return err
 	}
-	config, err := dir.config()
+	s, err := readSampling(c, l.config)
 	if err != nil {
 		return err
 	}
-	s, err := readSampling(c, config)
+	in, err := p.readInput(c, s, l.config)
 	if err != nil {
 		return err
 	}
-	o, err := readEngine(c, config)
-	if err != nil {
-		return err
-	}
-	in, err := p.readInput(c, s, config)
-	if err != nil {
-		return err
-	}
-	g := &generator{config: config, padSizes: o.padSizes, concurrency: o.sequences}
+	g := &generator{config: l.config, padSizes: l.limits.PadSizes}
 	if in.needsText(c.Bool("ids")) {
-		if g.tokenizer, err = fittingTokenizer(dir, config); err != nil {
+		if g.tokenizer, err = fittingTokenizer(l.dir, l.config); err != nil {
 			return err
 		}
 	}
 	jobs, length := g.prepareAll(in.prompts)
 	if in.interactive {
-		length = config.SequenceLen
+		length = l.config.SequenceLen
 	}
-	limits := o.limits(config, len(jobs), length, false)
+	l.limit(len(jobs), length, false)
 	for i := range jobs {
 		if jobs[i].err == nil {
-			jobs[i].err = checkRequest(limits, jobs[i].request)
+			jobs[i].err = l.check(jobs[i].request)
 		}
 	}
 	if !in.many && !in.interactive && jobs[0].err != nil {
 		return jobs[0].err // nothing to load a model for
 	}
-	session, err := p.startEngine(c.Context, dir, config, o, limits)
+	session, err := p.start(c.Context, l)
 	if err != nil {
 		return err
 	}
@@ -98,7 +90,7 @@ func (p *program) run(c *cli.Context) (err error) {
 	case in.interactive:
 		return p.interactive(c.Context, g, s, c.Bool("ids"))
 	case in.many:
-		return p.runMany(c.Context, g, jobs, c.Bool("json"))
+		return p.runMany(c.Context, g, jobs, l.concurrency(), c.Bool("json"))
 	}
 	return p.runOne(c.Context, g, jobs[0], c.Bool("json"), c.Bool("ids"))
 }
@@ -138,17 +130,23 @@ func (p *program) readInput(c *cli.Context, s sampling, config model.Config) (in
 		in.interactive = true
 		return in, nil
 	default:
-		text, err := p.argumentOrInput(c, "PROMPT")
+		text, err := p.promptText(c)
 		if err != nil {
 			return in, err
-		}
-		if text == "" {
-			return in, usagef("no prompt: give one as an argument or on standard input, or --tokens or --prompts")
 		}
 		one.text = &text
 	}
 	in.prompts = []prompt{one}
 	return in, nil
+}
+
+// promptText is the prompt given as argument or on standard input.
+func (p *program) promptText(c *cli.Context) (string, error) {
+	text, err := p.argumentOrInput(c, "PROMPT")
+	if err == nil && text == "" {
+		err = usagef("no prompt: give one as an argument or on standard input, or as ids by --tokens")
+	}
+	return text, err
 }
 
 // needsText tells whether a tokenizer is needed.

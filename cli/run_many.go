@@ -9,26 +9,18 @@ import (
 
 // runMany runs the requests of a file together. Without events a result waits for those before it, so that
 // the lines stand in the order of the requests.
-func (p *program) runMany(ctx context.Context, g *generator, jobs []job, events bool) error {
+func (p *program) runMany(ctx context.Context, g *generator, jobs []job, concurrency int, events bool) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	m := &many{program: p, events: events, results: make([]*result, len(jobs)), stop: cancel}
 	start := time.Now()
-	turn := make(chan int)
-	var wg sync.WaitGroup
-	for range min(len(jobs), 2*g.concurrency) { // as many wait in the engine as run
-		wg.Go(func() {
-			for i := range turn {
-				m.finish(i, m.one(ctx, g, jobs[i]))
-			}
-		})
-	}
-	for i := range jobs {
-		turn <- i
-	}
-	close(turn)
-	wg.Wait()
+	err := inParallel(len(jobs), concurrency, func(i int) {
+		m.finish(i, m.one(ctx, g, jobs[i]))
+	})
 	m.summary(time.Since(start))
+	if err != nil {
+		return err
+	}
 	return m.outcome()
 }
 

@@ -3,8 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"slices"
 	"strings"
 
@@ -129,20 +127,6 @@ func (s *settings) apply(c *cli.Context) error {
 		}
 	}
 	return nil
-}
-
-// readAtMost reads a small file, and refuses a larger one.
-func readAtMost(name string, limit int64) ([]byte, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	raw, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err == nil && int64(len(raw)) > limit {
-		err = fmt.Errorf("%s: longer than %d bytes", name, limit)
-	}
-	return raw, err
 }
 
 // firstLine keeps the finding of an error and drops the excerpt below it.

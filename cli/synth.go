@@ -20,6 +20,8 @@ import (
 //     scales it by 1/√(2·layers);
 //   - the last norm has random signs, so that the head, which is the embedding again, does not simply
 //     name the token that was read;
+//   - queries and keys are twice as large, so that attention picks rather than averages, and a text does
+//     not soon go round in circles;
 //   - logits have a standard deviation of about logitSpread, so that sampling has something to choose.
 const logitSpread = 2.5
 
@@ -72,7 +74,11 @@ func distribution(s *ckpt.Source, c model.Config) (centre, spread float64) {
 	case len(shape) == 1:
 		return 1, 1. / 8
 	}
-	return 0, 1 / math.Sqrt(float64(shape[len(shape)-2]))
+	spread = 1 / math.Sqrt(float64(shape[len(shape)-2]))
+	if strings.HasSuffix(s.Name, "/query/w") || strings.HasSuffix(s.Name, "/key/w") {
+		spread *= 2
+	}
+	return 0, spread
 }
 
 // signed tells whether the numbers of a tensor get random signs.
