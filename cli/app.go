@@ -11,6 +11,7 @@ import (
 
 // program is one invocation: its streams, its log and its settings.
 type program struct {
+	args       []string // with the program's name
 	in         io.Reader
 	out        io.Writer
 	err        *console
@@ -56,6 +57,7 @@ func (p *program) app() *cli.App {
 		DisableSliceFlagSeparator: true, // a stop string may hold a comma
 		ExitErrHandler:            func(*cli.Context, error) {},
 		OnUsageError:              explainUsage,
+		BashComplete:              p.complete,
 		CustomAppHelpTemplate:     appTemplate,
 	}
 	for _, c := range app.Commands {
@@ -68,7 +70,7 @@ func (p *program) app() *cli.App {
 func (p *program) prepare(c *cli.Command, parent string) {
 	name := strings.TrimSpace(parent + " " + c.Name)
 	setEnvVars(c.Flags)
-	c.HideHelpCommand, c.CustomHelpTemplate = true, commandTemplate
+	c.HideHelpCommand, c.CustomHelpTemplate, c.BashComplete = true, commandTemplate, p.complete
 	c.OnUsageError = func(ctx *cli.Context, err error, sub bool) error {
 		return named(name, explainUsage(ctx, err, sub))
 	}

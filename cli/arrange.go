@@ -26,7 +26,10 @@ func arrange(app *cli.App, args []string) []string {
 		case len(arg) > 1 && arg[0] == '-':
 			name, _, hasValue := strings.Cut(strings.TrimLeft(arg, "-"), "=")
 			flag, list := findFlag(flags, name), &local
-			if flag == nil && name != "help" && name != "h" { // help is about the command
+			if flag == nil && (name == "help" || name == "h") { // of the command, whatever else there is
+				return slices.Concat(args[:1], global, local, []string{"--help"})
+			}
+			if flag == nil {
 				if flag = findFlag(app.Flags, name); flag != nil {
 					list = &global
 				}

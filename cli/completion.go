@@ -1,7 +1,9 @@
 package main
 
 import (
+	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -37,6 +39,24 @@ _troupe() {
 compdef _troupe troupe
 `
 )
+
+// complete prints what may follow the words before the hidden flag: flags if the last one begins like
+// one, else commands.
+func (p *program) complete(c *cli.Context) {
+	if last := p.args[len(p.args)-2]; strings.HasPrefix(last, "-") {
+		names := flagNames(slices.Concat(c.Command.Flags, c.App.Flags))
+		slices.Sort(names)
+		for _, name := range slices.Compact(names) {
+			if strings.HasPrefix("--"+name, last) {
+				fmt.Fprintln(p.out, "--"+name)
+			}
+		}
+		return
+	}
+	for _, command := range c.Command.VisibleCommands() {
+		fmt.Fprintln(p.out, command.Name)
+	}
+}
 
 func (p *program) completionCommand() *cli.Command {
 	return &cli.Command{

@@ -40,9 +40,12 @@ Usage: {{if .UsageText}}{{.UsageText}}{{else}}{{.HelpName}}{{if .Subcommands}} C
 {{end}}{{if .VisibleCommands}}
 Commands:{{range .VisibleCommands}}
   {{printf "%-12s" .Name}}{{.Usage}}{{end}}
-{{end}}{{range .VisibleFlagCategories}}
+{{end}}{{if .VisibleFlagCategories}}{{range .VisibleFlagCategories}}
 {{if .Name}}{{.Name}}{{else}}Flags{{end}}:
 {{range .Flags}}{{.}}
+{{end}}{{end}}{{else}}
+Flags:
+{{range .VisibleFlags}}{{.}}
 {{end}}{{end}}
 See "troupe help" for the flags of every command.
 `

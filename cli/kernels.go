@@ -14,7 +14,7 @@ func (p *program) kernelsCommand() *cli.Command {
 	return &cli.Command{
 		Name: "kernels", Usage: "kernel libraries: what computes the model",
 		Subcommands: []*cli.Command{{
-			Name: "list", Usage: "libraries with their scores on this machine, and what they compute",
+			Name: "list", Usage: "libraries, and their scores on this machine",
 			Description: `The library with the highest score computes everything, unless --kernels says
 otherwise: "ref", or "attend@0-3=ref,expert=cpu/generic".`,
 			Flags:  []cli.Flag{jsonFlag("print the list as JSON")},

@@ -21,8 +21,11 @@ func replCommands() []replCommand {
 	return []replCommand{
 		{"help", "", "this list", (*repl).help},
 		{"more", "", "continue the last text", (*repl).more},
-		{"experts", "SPEC", "experts a token uses: 3, or 0-2:1,3-5:4", setting1(func(r *repl, s string) (err error) {
-			r.settings.policy, err = parsePolicy(s, r.generator.config)
+		{"experts", "SPEC", "experts a token uses: 3, or 0-2:1,3-5:4", setting1(func(r *repl, s string) error {
+			policy, err := parsePolicy(s, r.generator.config)
+			if err == nil {
+				r.settings.policy = policy
+			}
 			return err
 		})},
 		{"temperature", "F", "0 takes the likeliest token", number1(func(p *sample.Params, v float64) { p.Temperature = v })},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -195,7 +196,7 @@ func TestDefaultLength(t *testing.T) {
 // TestCancelled stops a text half-way: what was made is printed.
 func TestCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
-	out := &watched{t: t, after: 40, then: func() { cancel(errInterrupted) }}
+	out := &watched{after: 40, then: func() { cancel(errInterrupted) }}
 	var stderr strings.Builder
 	start := time.Now()
 	code := run(ctx, &interrupts{}, strings.Fields("troupe run --ignore-eos --max-tokens 1000 Tale:"), strings.NewReader(""), out, &stderr)
@@ -209,6 +210,9 @@ func TestCancelled(t *testing.T) {
 
 // TestClosedPipe has a reader that goes away: no message, but an exit code.
 func TestClosedPipe(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("there a closed pipe is another error")
+	}
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -223,7 +227,6 @@ func TestClosedPipe(t *testing.T) {
 
 // watched is a writer that calls a function after some bytes.
 type watched struct {
-	t     *testing.T
 	n     int
 	after int
 	then  func()

@@ -16,11 +16,11 @@ import (
 // Random weights that behave like a model's: every matrix has inputs of unit size to outputs of unit
 // size, and
 //
-//   - the layers together weigh as much as the embedding, since the norm behind each half of a layer
-//     scales it by 1/√(2·layers);
+//   - the layers together weigh twice as much as the embedding, since the norm behind each half of a layer
+//     scales it by 2/√(2·layers): what follows depends on the text, and rounding is not blown up;
 //   - the last norm has random signs, so that the head, which is the embedding again, does not simply
 //     name the token that was read;
-//   - queries and keys are twice as large, so that attention picks rather than averages, and a text does
+//   - queries and keys are twice as large, so that attention picks rather than averages and a text does
 //     not soon go round in circles;
 //   - logits have a standard deviation of about logitSpread, so that sampling has something to choose.
 const logitSpread = 2.5
@@ -66,7 +66,7 @@ func distribution(s *ckpt.Source, c model.Config) (centre, spread float64) {
 	case s.Name == model.Embedding:
 		return 0, embedding
 	case strings.HasSuffix(s.Name, "/rms_norm_1/scale"), strings.HasSuffix(s.Name, "/rms_norm_3/scale"):
-		size := 1 / math.Sqrt(2*float64(c.Model.NumLayers))
+		size := 2 / math.Sqrt(2*float64(c.Model.NumLayers))
 		return size, size / 8
 	case strings.HasPrefix(s.Name, "language_model/rms_norm"):
 		size := logitSpread / (c.OutputMultiplierScale * embedding * math.Sqrt(float64(c.Model.EmbSize)))
