@@ -192,7 +192,7 @@ func (p *program) start(ctx context.Context, l launch) (*session, error) {
 		return nil, err
 	}
 	e, err := actors.Start(ctx, actors.Options{Model: l.config, Weights: m.Weights, Placement: l.placement, Arith: l.arith,
-		Binding: l.binding, Sched: l.limits, Log: p.logs.part("actors")})
+		Binding: l.binding, Sched: l.limits, Log: p.logs.plain("actors")})
 	if err != nil {
 		return nil, errors.Join(err, m.Close())
 	}

@@ -38,16 +38,13 @@ func usagef(format string, args ...any) error {
 // badFlag blames the value of a flag.
 func badFlag(name string, err error) error { return usagef("--%s: %w", name, err) }
 
-// errSaid fails the program where the command has said why.
-var errSaid = errors.New("failed")
-
 // report tells of an error and gives the exit code.
 func (p *program) report(err error) int {
 	var usage *usageError
 	switch {
 	case err == nil:
 		return exitOK
-	case errors.Is(err, errSaid), errors.Is(err, syscall.EPIPE): // a reader that has seen enough is no news
+	case errors.Is(err, syscall.EPIPE): // a reader that has seen enough is no news
 		return exitFailed
 	case errors.As(err, &usage):
 		fmt.Fprintf(p.err, "troupe: %s\n", strings.TrimPrefix(joined(usage.command, err), ": "))

@@ -10,7 +10,7 @@ import (
 // loss is a line of the result; its names are a promise.
 type loss struct {
 	Loss       float64 `json:"loss"`       // nats a token
-	Perplexity float64 `json:"perplexity"` // e^loss
+	Perplexity float64 `json:"perplexity"` // e^loss; the largest float64 where that is beyond it
 	Tokens     int     `json:"tokens"`     // judged: all but the first of each document
 	sum        float64
 }
@@ -37,7 +37,7 @@ func (l *loss) add(sum float64, tokens int) {
 	l.Tokens += tokens
 	if l.Tokens > 0 {
 		l.Loss = l.sum / float64(l.Tokens)
-		l.Perplexity = math.Exp(l.Loss)
+		l.Perplexity = min(math.Exp(l.Loss), math.MaxFloat64) // JSON has no infinity
 	}
 }
 

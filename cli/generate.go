@@ -10,7 +10,6 @@ import (
 
 	"troupe/actors"
 	"troupe/model"
-	"troupe/stages/sample"
 	"troupe/stages/sched"
 	"troupe/tokens"
 )
@@ -115,52 +114,16 @@ func firstInvalid(s string) int {
 	return -1
 }
 
-// piece is a new token with the text that has become certain.
-type piece struct {
-	ID      json.RawMessage `json:"id"`
-	Index   int             `json:"index"` // 0: the first new token
-	Token   int32           `json:"token"`
-	LogProb float32         `json:"logprob"` // natural logarithm, after temperature and filters
-	Text    string          `json:"text"`    // held back while it may be part of a character or a stop string
-}
-
-// result is the last event of a request; its names are a promise.
-type result struct {
-	ID              json.RawMessage `json:"id"`
-	PromptTokens    int             `json:"prompt_tokens"`
-	Tokens          []int32         `json:"tokens"`
-	Text            string          `json:"text"`
-	Finish          string          `json:"finish"` // length, stop, eos, cancelled, failed
-	SecondsPrefill  float64         `json:"seconds_prefill"`
-	SecondsDecode   float64         `json:"seconds_decode"`
-	TokensPerSecond float64         `json:"tokens_per_second"` // of decoding; 0 when nothing was decoded
-	PadBucket       int             `json:"pad_bucket,omitempty"`
-	Error           string          `json:"error,omitempty"`
-	err             error
-}
-
-// Finishes that the engine does not know.
-const (
-	finishStop      = "stop"
-	finishCancelled = "cancelled"
-	finishFailed    = "failed"
-)
-
-// failed is the result of a request that could not be run.
-func failed(id json.RawMessage, err error) result {
-	return result{ID: id, Tokens: []int32{}, Finish: finishFailed, Error: err.Error(), err: err}
-}
-
 // run runs a job to its end and hands its tokens out as they come. Its error is one of each: the request
 // is cancelled then; what goes wrong with the request is in the result.
 func (g *generator) run(ctx context.Context, j job, each func(piece) error) (result, error) {
 	r := result{ID: j.id, PromptTokens: len(j.request.Prompt), Tokens: []int32{}, PadBucket: j.bucket}
 	if j.err != nil {
-		return failed(j.id, j.err), nil
+		return j.failed(j.err), nil
 	}
 	text, err := g.newText(j)
 	if err != nil {
-		return failed(j.id, err), nil
+		return j.failed(err), nil
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -171,7 +134,7 @@ func (g *generator) run(ctx context.Context, j job, each func(piece) error) (res
 			r.Finish = finishCancelled
 			return r, nil
 		}
-		return failed(j.id, err), nil
+		return j.failed(err), nil
 	}
 	first, last := start, start
 	var outer error
@@ -205,70 +168,4 @@ func (g *generator) run(ctx context.Context, j job, each func(piece) error) (res
 	}
 	r.time(start, first, last)
 	return r, outer
-}
-
-// finish notes how a request ended.
-func (r *result) finish(e sched.Event, text *textStream) {
-	if r.Finish == finishStop {
-		return // cancelled by us
-	}
-	r.Finish = string(e.Finish)
-	if e.Err != nil {
-		r.Error, r.err = e.Err.Error(), e.Err
-	}
-}
-
-// time fills the times in: from start to the first token, and from there to the last.
-func (r *result) time(start, first, last time.Time) {
-	if len(r.Tokens) == 0 {
-		return
-	}
-	r.SecondsPrefill = first.Sub(start).Seconds()
-	r.SecondsDecode = last.Sub(first).Seconds()
-	if n := len(r.Tokens) - 1; n > 0 && r.SecondsDecode > 0 {
-		r.TokensPerSecond = float64(n) / r.SecondsDecode
-	}
-}
-
-// textStream turns tokens into what may be shown.
-type textStream struct {
-	stream *tokens.Stream // nil: no text
-	stop   *sample.Stop
-}
-
-func (g *generator) newText(j job) (*textStream, error) {
-	t := &textStream{}
-	var err error
-	if g.tokenizer == nil {
-		return t, nil
-	}
-	if t.stop, err = sample.NewStop(j.stops); err != nil {
-		return nil, err
-	}
-	t.stream, err = g.tokenizer.NewStreamAfter(j.request.Prompt)
-	return t, err
-}
-
-func (t *textStream) next(token int32) (part string, hit bool, err error) {
-	if t.stream == nil {
-		return "", false, nil
-	}
-	part, err = t.stream.Next(token)
-	if err != nil {
-		return "", false, err
-	}
-	part, hit = t.stop.Push(part)
-	return part, hit, nil
-}
-
-// flush gives what was held back; nothing after a stop string.
-func (t *textStream) flush() string {
-	if t.stream == nil {
-		return ""
-	}
-	part, hit := t.stop.Push(t.stream.Flush())
-	if hit {
-		return part
-	}
-	return part + t.stop.Flush()
 }

@@ -82,8 +82,7 @@ func (p *program) inspect(c *cli.Context) error {
 		err = i.print(p)
 	}
 	if err == nil && i.failed() > 0 {
-		p.err.Write([]byte("troupe: " + dir.name + ": a check failed\n"))
-		return errSaid
+		err = fmt.Errorf("%s: %d of %d checks failed", dir.name, i.failed(), len(i.Checks))
 	}
 	return err
 }
@@ -92,7 +91,7 @@ func (i *inspection) note(name, result, format string, args ...any) {
 	i.Checks = append(i.Checks, check{name, result, fmt.Sprintf(format, args...)})
 }
 
-// try adds a check that fails with an error.
+// try adds a check that fails with an error, and tells whether it passed.
 func (i *inspection) try(name string, err error, passed string) bool {
 	if err != nil {
 		i.note(name, "failed", "%v", err)
@@ -113,7 +112,7 @@ func (i *inspection) failed() (n int) {
 
 // checkHeaders reads all headers, compares them with the configuration, and then looks at values.
 func (i *inspection) checkHeaders(ctx context.Context, p *program, dir directory) {
-	opt := ckpt.Options{Log: p.logs.part("ckpt").With("part", "ckpt")}
+	opt := ckpt.Options{Log: p.logs.part("ckpt")}
 	report, end := p.progress("reading headers", inBytes)
 	opt.Progress = report
 	var err error
@@ -136,10 +135,10 @@ func (i *inspection) checkHeaders(ctx context.Context, p *program, dir directory
 	opt.Progress = report
 	cp, err := ckpt.Open(ctx, dir, load.Wants(i.Config), opt)
 	end()
-	if i.try("values", err, "scales positive and finite, float32 arrays up to 16 MiB finite") {
-		i.try("files", cp.Close(), "closed")
-		i.Checks = i.Checks[:len(i.Checks)-1]
+	if err == nil {
+		err = cp.Close()
 	}
+	i.try("values", err, "scales positive and finite, float32 arrays up to 16 MiB finite")
 }
 
 // addTensors joins headers with names, as far as both go.

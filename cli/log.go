@@ -56,14 +56,17 @@ func (l *logs) configure(level, parts string, quiet bool) error {
 	return nil
 }
 
-// part is the logger of a part.
-func (l *logs) part(name string) *slog.Logger {
+// part is the logger of a part, whose lines name it.
+func (l *logs) part(name string) *slog.Logger { return l.plain(name).With("part", name) }
+
+// plain is the logger for a part that puts its name in itself.
+func (l *logs) plain(name string) *slog.Logger {
 	level, own := l.parts[name]
 	if !own {
 		level = l.level
 	}
 	h := tint.NewHandler(l.w, &tint.Options{Level: level, NoColor: !l.colour, TimeFormat: "15:04:05.000", ReplaceAttr: noStack})
-	return slog.New(h).With("part", name)
+	return slog.New(h)
 }
 
 // noStack drops stack traces: they help nobody at a command line.

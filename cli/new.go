@@ -60,7 +60,7 @@ func (p *program) newCheckpoint(c *cli.Context) error {
 	}
 	start := time.Now()
 	report, end := p.progress("writing", inBytes)
-	err = ckpt.Write(c.Context, out, list, ckpt.Options{Progress: report, Log: p.logs.part("ckpt").With("part", "ckpt")})
+	err = ckpt.Write(c.Context, out, list, ckpt.Options{Progress: report, Log: p.logs.part("ckpt")})
 	end()
 	if err != nil {
 		return err

@@ -94,7 +94,7 @@ func (o *opened) Close() error {
 func (p *program) openModel(ctx context.Context, dir directory, c model.Config, shm bool) (_ *opened, err error) {
 	start := time.Now()
 	o := &opened{dir: dir}
-	opt := ckpt.Options{Log: p.logs.part("ckpt").With("part", "ckpt"), Prefault: true}
+	opt := ckpt.Options{Log: p.logs.part("ckpt"), Prefault: true}
 	files := fs.FS(dir)
 	if shm {
 		report, end := p.progress("copying to /dev/shm", inBytes)

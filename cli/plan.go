@@ -40,7 +40,7 @@ troupe plan --preset grok-1 --num-layers 16 --devices cpu@128GB --json`,
 			&cli.IntFlag{Name: "prefill-chunk", Value: defaultRows, Usage: "most tokens computed at a time", Category: category},
 			expertsFlag(category),
 			&cli.StringFlag{Name: "bandwidth", Usage: "`RATE` bytes a second that a device reads, as 3.35TB: it bounds the tokens a second", Category: category},
-		}, configFlags("none")...),
+		}, configFlags("the model of -m, or demo if a flag changes it")...),
 		Action: p.plan,
 	}
 }

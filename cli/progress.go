@@ -84,7 +84,7 @@ func (p *program) progress(what string, unit decorUnit) (report func(done, total
 // decorUnit shows how much is done.
 type decorUnit func() decor.Decorator
 
-func inBytes() decor.Decorator  { return decor.CountersKibiByte("% .1f / % .1f ") }
+func inBytes() decor.Decorator  { return decor.CountersKiloByte("% .1f / % .1f ") }
 func inTokens() decor.Decorator { return decor.CountersNoUnit("%d / %d tokens ") }
 
 // colours tells whether tables may have them.

@@ -1,10 +1,6 @@
 package main
 
 import (
-	"errors"
-	"fmt"
-	"math"
-
 	"github.com/urfave/cli/v2"
 
 	"troupe/model"
@@ -165,46 +161,4 @@ func fittingTokenizer(dir directory, config model.Config) (*tokens.Tokenizer, er
 		return nil, err
 	}
 	return t, dir.blame(t.Check(config.VocabSize))
-}
-
-// summary is the line on standard error behind a text.
-func (p *program) summary(j job, r result) {
-	line := fmt.Sprintf("%d prompt tokens in %.3g s (%s tokens/s), ", r.PromptTokens, r.SecondsPrefill, rate(float64(r.PromptTokens)/r.SecondsPrefill))
-	line += fmt.Sprintf("%d tokens in %.3g s", len(r.Tokens), r.SecondsDecode)
-	if r.TokensPerSecond > 0 {
-		line += fmt.Sprintf(" (%s tokens/s)", rate(r.TokensPerSecond))
-	}
-	line += ", finish " + r.Finish
-	if j.defaulted && r.Finish == "length" {
-		line += " (--max-tokens was not given)"
-	}
-	if d := j.request.Params; d.Temperature > 0 {
-		line += fmt.Sprintf(", temperature %g, seed %d", d.Temperature, d.Seed)
-	}
-	line += fmt.Sprintf(", experts %v", j.request.Policy)
-	if r.PadBucket > 0 {
-		line += fmt.Sprintf(", bucket %d", r.PadBucket)
-	}
-	p.notice("%s", line)
-}
-
-// rate is tokens a second with three digits.
-func rate(f float64) string {
-	if math.IsInf(f, 0) || math.IsNaN(f) {
-		return "-"
-	}
-	return fmt.Sprintf("%.3g", f)
-}
-
-// outcome turns a finish into the program's error.
-func (r result) outcome() error {
-	switch {
-	case r.err != nil:
-		return r.err
-	case r.Finish == finishCancelled:
-		return errInterrupted
-	case r.Finish == finishFailed:
-		return errors.New("the request failed")
-	}
-	return nil
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"troupe/stages/sched"
 )
 
 // runMany runs the requests of a file together. Without events a result waits for those before it, so that
@@ -15,7 +17,7 @@ func (p *program) runMany(ctx context.Context, g *generator, jobs []job, concurr
 	m := &many{program: p, events: events, results: make([]*result, len(jobs)), stop: cancel}
 	start := time.Now()
 	err := inParallel(len(jobs), concurrency, func(i int) {
-		m.finish(i, m.one(ctx, g, jobs[i]))
+		m.finish(i, jobs[i], m.one(ctx, g, jobs[i]))
 	})
 	m.summary(time.Since(start))
 	if err != nil {
@@ -30,18 +32,19 @@ type many struct {
 	events bool
 	stop   context.CancelCauseFunc
 
-	mu       sync.Mutex
-	results  []*result
-	printed  int   // results written
-	writeErr error // of standard output
-	failures int
-	cancels  int
-	tokens   int
+	mu        sync.Mutex
+	results   []*result
+	printed   int   // results written
+	writeErr  error // of standard output
+	failures  int
+	defaulted int // ended at a length that nobody gave
+	cancels   int
+	tokens    int
 }
 
 func (m *many) one(ctx context.Context, g *generator, j job) result {
 	if ctx.Err() != nil {
-		return result{ID: j.id, Tokens: []int32{}, Finish: finishCancelled}
+		return result{ID: j.id, PromptTokens: len(j.request.Prompt), Tokens: []int32{}, Finish: finishCancelled}
 	}
 	r, _ := g.run(ctx, j, func(e piece) error { // write errors are kept in m
 		if m.events {
@@ -53,11 +56,15 @@ func (m *many) one(ctx context.Context, g *generator, j job) result {
 }
 
 // finish takes a result and writes what is due.
-func (m *many) finish(i int, r result) {
+func (m *many) finish(i int, j job, r result) {
 	m.mu.Lock()
 	m.results[i] = &r
 	m.tokens += len(r.Tokens)
 	switch r.Finish {
+	case string(sched.Length):
+		if j.defaulted {
+			m.defaulted++
+		}
 	case finishFailed:
 		m.failures++
 	case finishCancelled:
@@ -94,6 +101,9 @@ func (m *many) write(do func() error) {
 func (m *many) summary(took time.Duration) {
 	m.notice("%d requests, %d failed, %d cancelled, %d tokens in %s (%s tokens/s)", len(m.results), m.failures, m.cancels,
 		m.tokens, seconds(took), rate(float64(m.tokens)/took.Seconds()))
+	if m.defaulted > 0 {
+		m.notice("%d ended after the default of %d tokens, or with the context: max_tokens was not given", m.defaulted, defaultTokens)
+	}
 }
 
 func (m *many) outcome() error {

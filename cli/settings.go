@@ -39,22 +39,26 @@ func readSettings(file string, app *cli.App) (*settings, error) {
 	if err != nil {
 		return nil, usagef("--config: %w", err)
 	}
+	return s, s.parse(raw, allFlagNames(app))
+}
+
+// parse reads YAML whose keys are among the known ones.
+func (s *settings) parse(raw []byte, known []string) error {
 	doc, err := parser.ParseBytes(raw, 0)
 	if err != nil {
-		return nil, usagef("--config: %s: %s", file, firstLine(err))
+		return usagef("--config: %s: %s", s.file, firstLine(err))
 	}
-	known := allFlagNames(app)
 	for _, d := range doc.Docs {
 		for _, entry := range mappings(d.Body) {
 			if err := s.add(entry, known); err != nil {
-				return nil, err
+				return err
 			}
 		}
 		if _, isMap := d.Body.(ast.MapNode); d.Body != nil && !isMap {
-			return nil, usagef("--config: %s: want lines such as max-tokens: 100", file)
+			return usagef("--config: %s: want lines such as max-tokens: 100", s.file)
 		}
 	}
-	return s, nil
+	return nil
 }
 
 func mappings(n ast.Node) []*ast.MappingValueNode {

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"troupe/model"
+	"troupe/router"
+	"troupe/stages/sample"
+)
+
+// FuzzPrompts has files of requests that are anything: what is accepted can be run.
+func FuzzPrompts(f *testing.F) {
+	for _, seed := range []string{
+		`{"id":"a","prompt":"Tale:","max_tokens":3,"stop":["x"],"experts":2}`, `{"tokens":[1,2],"experts":"0-2:1,3-5:4","seed":18446744073709551615}`,
+		"{}\n\n[", `{"prompt":"x","stop":"y","sampler":"jax-f32","top_p":0.5,"ignore_eos":true}`, `{"id":null,"prompt":""}`, "\ufeff{\"prompt\":\"\\ud800\"}", `{"id":1e400,"prompt":"x"}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	preset, err := model.FindPreset("demo")
+	if err != nil {
+		f.Fatal(err)
+	}
+	defaults := sampling{params: sample.Defaults(), policy: router.Uniform(2)}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		list, err := parsePrompts(bytes.NewReader(data), defaults, preset.Config)
+		if err != nil {
+			if len(list) > 0 || strings.Contains(err.Error(), "\n") {
+				t.Errorf("%d requests with error %q", len(list), err)
+			}
+			return
+		}
+		g := &generator{config: preset.Config}
+		for _, p := range list {
+			if (p.text == nil) == (p.ids == nil) && (p.text != nil || len(p.ids) > 0) || p.maxTokens < 0 || p.params.Validate() != nil || p.policy.Count(5) < 1 {
+				t.Errorf("%+v", p)
+			}
+			if err := writeJSON(&bytes.Buffer{}, g.prepare(p).failed(errInterrupted)); err != nil {
+				t.Errorf("id %s: %v", p.id, err)
+			}
+		}
+	})
+}
+
+// FuzzSettings has settings files that are anything.
+func FuzzSettings(f *testing.F) {
+	for _, seed := range []string{"max-tokens: 3\nstop: [a, \"b\"]\n", "seed: &a 1\nquiet: *a\n", "---\n---\n", "? x\n: y\n", "stop: |\n  a\n  b\n", "{seed: 1}", "<<: {a: 1}"} {
+		f.Add([]byte(seed))
+	}
+	known := allFlagNames(newProgram(&interrupts{}, nil, nil, nil).app())
+	f.Fuzz(func(t *testing.T, data []byte) {
+		s := &settings{file: "x"}
+		if err := s.parse(data, known); err != nil {
+			return
+		}
+		for _, e := range s.entries {
+			if e.line < 1 || len(e.key) < 2 {
+				t.Errorf("%+v", e)
+			}
+		}
+	})
+}
