@@ -78,7 +78,7 @@ func (l jsonLine) document() (document, error) {
 
 // encode gives every document its ids. A document that does not fit the context is an error: cut, it
 // would be another document.
-func encodeDocuments(list []document, t *tokens.Tokenizer, eos int32, sequenceLen int) (longest int, err error) {
+func encodeDocuments(list []document, t *tokens.Tokenizer, eos int32, sequenceLen int) error {
 	for i := range list {
 		d := &list[i]
 		if d.ids = t.Encode(d.text); eos >= 0 {
@@ -89,9 +89,8 @@ func encodeDocuments(list []document, t *tokens.Tokenizer, eos int32, sequenceLe
 			if d.line > 0 {
 				where = fmt.Sprintf("line %d", d.line)
 			}
-			return 0, fmt.Errorf("%s: %d tokens, want at most the context of %d: cut it into documents", where, len(d.ids), sequenceLen)
+			return fmt.Errorf("%s: %d tokens, want at most the context of %d: cut it into documents", where, len(d.ids), sequenceLen)
 		}
-		longest = max(longest, len(d.ids))
 	}
-	return longest, nil
+	return nil
 }

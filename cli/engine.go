@@ -152,13 +152,22 @@ func strategyNames() string {
 	return strings.Join(names, ", ")
 }
 
-// limit bounds the engine for n requests of at most length positions, so that no more cache is reserved
-// than they can use. drawn tells that every position is drawn from, not the last one alone.
-func (l *launch) limit(n, length int, drawn bool) {
-	m := &l.limits
-	m.Sequences = min(m.Sequences, max(n, 1))
+// limit bounds the engine for these requests, so that no more cache is reserved than they can use; without
+// any, for one at a time of whatever length. drawn tells that every position is drawn from, not the last
+// one alone.
+func (l *launch) limit(requests []sched.Request, drawn bool) {
+	m, positions := &l.limits, l.config.SequenceLen
+	if len(requests) > 0 {
+		positions = 1
+	}
+	for _, r := range requests {
+		if len(r.Prompt) > 0 {
+			positions = max(positions, min(m.Positions(r), l.config.SequenceLen))
+		}
+	}
+	m.Sequences = min(m.Sequences, max(len(requests), 1))
 	m.Queue = 2 * m.Sequences
-	m.Blocks = m.Sequences * ((max(1, min(length, l.config.SequenceLen)) + kernels.BlockTokens - 1) / kernels.BlockTokens)
+	m.Blocks = m.Sequences * ((positions + kernels.BlockTokens - 1) / kernels.BlockTokens)
 	m.Draws = m.Sequences
 	if drawn {
 		m.Draws = max(1, min(m.Rows, drawBytes/(4*l.config.VocabSize)))

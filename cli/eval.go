@@ -57,17 +57,20 @@ func (p *program) eval(c *cli.Context) (err error) {
 	if c.Bool("no-eos") {
 		eos = -1
 	}
-	longest, err := encodeDocuments(list, t, eos, l.config.SequenceLen)
-	if err != nil {
+	if err := encodeDocuments(list, t, eos, l.config.SequenceLen); err != nil {
 		return fmt.Errorf("%s: %w", file, err)
 	}
-	l.limit(len(list), max(longest, bucketOf(l.config.PadSizes, longest)), true)
+	requests := make([]sched.Request, len(list))
+	for i, d := range list {
+		requests[i] = sched.Request{Prompt: d.ids, Policy: policy, EOS: -1, Mode: sched.Score}
+	}
+	l.limit(requests, true)
 	session, err := p.start(c.Context, l)
 	if err != nil {
 		return err
 	}
 	defer closeInto(&err, session.Close)
-	e := &evaluation{program: p, session: session, policy: policy, documents: list, scores: make([]score, len(list))}
+	e := &evaluation{program: p, session: session, policy: policy, documents: list, requests: requests, scores: make([]score, len(list))}
 	if err := e.run(c.Context, l.concurrency()); err != nil {
 		return err
 	}
@@ -83,6 +86,7 @@ type evaluation struct {
 	session   *session
 	policy    router.Policy
 	documents []document
+	requests  []sched.Request // by document
 	scores    []score
 	took      time.Duration
 }
@@ -111,18 +115,18 @@ func (e *evaluation) run(ctx context.Context, concurrency int) error {
 		report(done, total)
 	}
 	start := time.Now()
-	err := inParallel(len(e.documents), concurrency, func(i int) { e.scores[i] = e.one(ctx, e.documents[i], count) })
+	err := inParallel(len(e.documents), concurrency, func(i int) { e.scores[i] = e.one(ctx, e.requests[i], count) })
 	e.took = time.Since(start)
 	end()
 	return err
 }
 
-func (e *evaluation) one(ctx context.Context, d document, count func()) (s score) {
-	if ctx.Err() != nil || len(d.ids) < 2 { // nothing to predict
+func (e *evaluation) one(ctx context.Context, r sched.Request, count func()) (s score) {
+	if ctx.Err() != nil || len(r.Prompt) < 2 { // nothing to predict
 		s.done = ctx.Err() == nil
 		return s
 	}
-	stream, err := e.session.Submit(ctx, sched.Request{Prompt: d.ids, Policy: e.policy, EOS: -1, Mode: sched.Score})
+	stream, err := e.session.Submit(ctx, r)
 	if err != nil {
 		s.err = err
 		return s
@@ -130,7 +134,7 @@ func (e *evaluation) one(ctx context.Context, d document, count func()) (s score
 	for event := range stream.Events() {
 		if event.Done {
 			s.err = event.Err
-			s.done = event.Err == nil && s.tokens == len(d.ids)-1
+			s.done = event.Err == nil && s.tokens == len(r.Prompt)-1
 			break
 		}
 		s.sum -= float64(event.LogProb)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -32,27 +33,6 @@ type generator struct {
 	padSizes  []int // of --pad-sizes
 }
 
-// prepareAll prepares many prompts, and counts the positions that the longest of them may take.
-func (g *generator) prepareAll(prompts []prompt) (jobs []job, length int) {
-	for _, p := range prompts {
-		j := g.prepare(p)
-		jobs = append(jobs, j)
-		n := len(j.request.Prompt)
-		length = max(length, n+j.request.MaxTokens, bucketOf(g.config.PadSizes, n), bucketOf(g.padSizes, n))
-	}
-	return jobs, length
-}
-
-// bucketOf is the smallest size that holds n, or n.
-func bucketOf(sizes []int, n int) int {
-	for _, size := range sizes {
-		if size >= n {
-			return size
-		}
-	}
-	return n
-}
-
 // prepare encodes a prompt and fills in what depends on its length.
 func (g *generator) prepare(p prompt) job {
 	j := job{id: p.id, stops: p.stops}
@@ -77,8 +57,8 @@ func (g *generator) fill(j *job, p prompt) error {
 	if p.ignoreEOS {
 		eos = -1
 	}
-	if len(g.padSizes) > 0 {
-		j.bucket = bucketOf(g.padSizes, len(ids))
+	if i, _ := slices.BinarySearch(g.padSizes, len(ids)); i < len(g.padSizes) {
+		j.bucket = g.padSizes[i]
 	}
 	j.request = sched.Request{Prompt: ids, MaxTokens: max(maxTokens, 1), Params: p.params, Policy: p.policy, EOS: eos, Mode: sched.Generate}
 	return nil

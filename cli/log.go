@@ -65,7 +65,7 @@ func (l *logs) plain(name string) *slog.Logger {
 	if !own {
 		level = l.level
 	}
-	h := tint.NewHandler(l.w, &tint.Options{Level: level, NoColor: !l.colour, TimeFormat: "15:04:05.000", ReplaceAttr: noStack})
+	h := tint.NewTextHandler(l.w, &tint.Options{Level: level, NoColor: !l.colour, TimeFormat: "15:04:05.000", ReplaceAttr: noStack})
 	return slog.New(h)
 }
 

@@ -48,8 +48,8 @@ func (p *program) logits(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	l.limit(1, max(len(ids), bucketOf(l.config.PadSizes, len(ids)), bucketOf(l.limits.PadSizes, len(ids))), true)
 	request := sched.Request{Prompt: ids, Policy: policy, EOS: -1, Mode: sched.Logits}
+	l.limit([]sched.Request{request}, true)
 	if err := l.check(request); err != nil {
 		return err
 	}

@@ -45,7 +45,7 @@ func launchDemo(t *testing.T, p *program) *generator {
 	if l.placement, err = place.Make(l.config, []place.Device{{Name: "cpu", Threads: 1}}, place.Options{}); err != nil {
 		t.Fatal(err)
 	}
-	l.limit(1, l.config.SequenceLen, false)
+	l.limit(nil, false)
 	session, err := p.start(t.Context(), l)
 	if err != nil {
 		t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"troupe/model"
+	"troupe/stages/sched"
 	"troupe/tokens"
 )
 
@@ -63,11 +64,13 @@ func (p *program) run(c *cli.Context) (err error) {
 			return err
 		}
 	}
-	jobs, length := g.prepareAll(in.prompts)
-	if in.interactive {
-		length = l.config.SequenceLen
+	jobs, requests := make([]job, len(in.prompts)), []sched.Request(nil)
+	for i, prompt := range in.prompts {
+		if jobs[i] = g.prepare(prompt); jobs[i].err == nil {
+			requests = append(requests, jobs[i].request)
+		}
 	}
-	l.limit(len(jobs), length, false)
+	l.limit(requests, false)
 	for i := range jobs {
 		if jobs[i].err == nil {
 			jobs[i].err = l.check(jobs[i].request)

@@ -239,3 +239,14 @@ func (w *watched) Write(b []byte) (int, error) {
 	}
 	return io.Discard.Write(b)
 }
+
+// TestPadSizes reports the bucket that holds a prompt.
+func TestPadSizes(t *testing.T) {
+	for ids, bucket := range map[string]int{"571": 2, "571,1996": 2, "571,1996,361": 7} {
+		o := troupe(t, "", "run", "--json", "--ids", "--max-tokens", "1", "--pad-sizes", "2,7", "--tokens", ids).ok(t)
+		r := lines[result](t, o.out)
+		if got := r[len(r)-1].PadBucket; got != bucket || !strings.Contains(o.err, fmt.Sprint("bucket ", bucket)) {
+			t.Errorf("%s: bucket %d, want %d: %s", ids, got, bucket, o.err)
+		}
+	}
+}
