@@ -2,6 +2,7 @@ package actors
 
 import (
 	"context"
+	"fmt"
 	"runtime"
 	"testing"
 
@@ -101,6 +102,32 @@ func BenchmarkOneStream(b *testing.B) {
 	m := openDemo(b)
 	for _, arith := range []kernels.Arith{kernels.Int8, kernels.Exact} {
 		b.Run(arith.String(), rig{m.Config, m.Weights, arith, "cpu", 200}.bench)
+	}
+}
+
+// BenchmarkFourStreams is four streams of the demo model on two cores: one device with both, and two
+// stages on two devices with one each. The pipeline should lose nothing.
+func BenchmarkFourStreams(b *testing.B) {
+	m := openDemo(b)
+	r := rig{m.Config, m.Weights, kernels.Int8, "cpu", 100}
+	for _, l := range []layout{
+		{stages: 1, devices: 1, threads: 2, batches: 1, rows: 64, sequences: 4},
+		{stages: 2, devices: 2, threads: 1, batches: 3, rows: 64, sequences: 4},
+	} {
+		b.Run(fmt.Sprintf("stages=%d", l.stages), func(b *testing.B) {
+			o := l.options(b, r.weights, r.arith, r.library)
+			o.Model, o.Placement = r.config, l.placement(r.config.Model.NumLayers, r.config.Model.NumExperts)
+			e, err := Start(b.Context(), o)
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer stop(e)
+			q := r.request(r.tokens)
+			for b.Loop() {
+				serve(b, e, []sched.Request{q, q, q, q})
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*4*r.tokens), "ns/token")
+		})
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -43,6 +44,9 @@ type Engine struct {
 func (e *Engine) Submit(ctx context.Context, r sched.Request) (*Stream, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
+	}
+	if e.over() {
+		return nil, e.reason
 	}
 	s := newStream(e)
 	reply := make(chan error, 1)
@@ -86,8 +90,9 @@ func (e *Engine) finish(reason error) {
 
 // panicked ends the engine's service: a panic is a bug of ours, and what state it left is not trusted.
 func (e *Engine) panicked(name string, reason any, stack []byte) {
+	what, _, _ := strings.Cut(fmt.Sprint(reason), "\n") // a worker's panic brings its own stack
 	e.log.Error("panic", slog.String("actor", name), slog.Any("panic", reason), slog.String("stack", string(stack)))
-	e.finish(fmt.Errorf("actors: BUG: %s: panic: %v: please report it with the log of the part actors", name, reason))
+	e.finish(fmt.Errorf("actors: BUG: %s: panic: %v: please report it with the log of the part actors", name, what))
 }
 
 // stopActor is the guardian's verdict on every panic. Restarting would make a new instance with the old

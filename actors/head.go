@@ -18,8 +18,9 @@ type headActor struct {
 	home    []*credit  // credits at home
 	credits int        // all there are
 	streams map[sched.ID]*Stream
-	events  []sched.Event   // used again and again
-	leaving []chan struct{} // to close when all credits are home
+	events  []sched.Event // used again and again
+	leaving chan struct{} // nil until the engine stops; closed when all credits are home
+	left    bool          // it has been closed
 }
 
 func newHead(e *Engine, s *sched.Scheduler, first *actor.PID) *headActor {
@@ -43,7 +44,7 @@ func (h *headActor) Receive(c actor.Context) {
 	case *inquire:
 		m.reply <- h.stats()
 	case *leave:
-		h.leaving = append(h.leaving, m.home)
+		h.leaving = m.home
 		for _, s := range h.streams {
 			h.cancel(s)
 		}
@@ -101,10 +102,8 @@ func (h *headActor) send(c actor.Context) {
 		b.err, b.home = nil, c.Self()
 		c.Send(h.first, &b.pass)
 	}
-	if len(h.home) == h.credits {
-		for _, home := range h.leaving {
-			close(home)
-		}
-		h.leaving = h.leaving[:0] // stays non-nil: the head has left
+	if h.leaving != nil && !h.left && len(h.home) == h.credits {
+		close(h.leaving)
+		h.left = true
 	}
 }

@@ -12,7 +12,7 @@ import (
 
 // lane is the one OS thread of a device: every actor that lives there takes its turns on it, in order
 // of arrival. One thread per device, not per actor, makes a hop between neighbours a push on a slice
-// (0.2 µs) instead of a thread switch (tens of µs), and kernels never meet on a device.
+// (0.1 µs) instead of a thread switch (tens of µs), and kernels never meet on a device.
 //
 // The run queue is unbounded, because a bounded one stops for ever when an actor on the lane fills it;
 // what may wait is bounded by the head's credits (M2).
@@ -32,8 +32,8 @@ type lane struct {
 
 var _ actor.Dispatcher = (*lane)(nil)
 
-// laneSpins is how often an idle lane looks for work before it parks: about 20 µs, the time that
-// waking a parked thread takes. It is spent when a batch is away on another device.
+// laneSpins is how often an idle lane looks for work before it parks: for about 20 µs, as long as waking
+// a parked thread takes. A hop between two lanes is 0.5 to 5 µs so, and 20 to 50 without (BenchmarkHop).
 const laneSpins = 20_000
 
 func newLane() *lane {

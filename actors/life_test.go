@@ -3,8 +3,10 @@ package actors
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -13,16 +15,18 @@ import (
 	"troupe/stages/sched"
 )
 
-// gate holds every batch at an op until it is opened.
+// gate holds batches at an op until it is opened.
 type gate struct {
-	arrived chan struct{} // one for each batch
+	arrived chan struct{} // one for each batch held
 	open    chan struct{}
 }
 
-func newGate(t *testing.T, op kernels.Op) *gate {
+// newGate lets the first few batches through.
+func newGate(t *testing.T, op kernels.Op, free int32) *gate {
 	g := &gate{arrived: make(chan struct{}, 100), open: make(chan struct{})}
+	var passed atomic.Int32
 	setHook(t, func(s kernels.Segment, _ *kernels.Frame) error {
-		if has(s, op) {
+		if has(s, op) && passed.Add(1) > free {
 			g.arrived <- struct{}{}
 			<-g.open
 		}
@@ -33,51 +37,30 @@ func newGate(t *testing.T, op kernels.Op) *gate {
 
 func TestCancel(t *testing.T) {
 	w := toy.Weights(toy.Config(), toy.Int8, 1)
-	t.Run("after some tokens", func(t *testing.T) {
-		e := start(t, pipeline.options(t, w, kernels.Int8, "ref"))
-		ctx, cancel := context.WithCancel(t.Context())
-		defer cancel()
-		s, err := e.Submit(ctx, simple(text(1, 8), 80))
-		if err != nil {
-			t.Fatal(err)
-		}
-		n := 0
-		var last sched.Event
-		for last = range s.Events() {
-			if n++; n == 3 {
-				cancel()
+	for _, tokens := range []int{0, 3} {
+		t.Run(fmt.Sprintf("after %d tokens", tokens), func(t *testing.T) {
+			g := newGate(t, kernels.Head, int32(tokens)) // on the second device: the head's lane is free
+			e := start(t, pipeline.options(t, w, kernels.Int8, "hooked"))
+			ctx, cancel := context.WithCancel(t.Context())
+			s, err := e.Submit(ctx, simple(text(1, 8), 80))
+			if err != nil {
+				t.Fatal(err)
 			}
-		}
-		if !last.Done || last.Finish != "cancelled" || last.Err != nil || n > 80 {
-			t.Errorf("last of %d events: %+v, want an early one that says cancelled", n, last)
-		}
-		if _, more := s.Next(); more {
-			t.Error("an event after the last one")
-		}
-		if got := serve(t, e, []sched.Request{simple(text(1, 8), 4)}); got[0].finish != "length" {
-			t.Errorf("a request after the cancelled one: %q, %v", got[0].finish, got[0].err)
-		}
-		atHome(t, e)
-	})
-	t.Run("while its batch is away", func(t *testing.T) {
-		g := newGate(t, kernels.Head) // on the second device: the head's lane is free
-		e := start(t, pipeline.options(t, w, kernels.Int8, "hooked"))
-		ctx, cancel := context.WithCancel(t.Context())
-		s, err := e.Submit(ctx, simple(text(1, 8), 6))
-		if err != nil {
-			t.Fatal(err)
-		}
-		<-g.arrived
-		cancel()
-		if o := collect(s); o.finish != "cancelled" || len(o.tokens) > 0 {
-			t.Errorf("%q after %d tokens, want cancelled at once", o.finish, len(o.tokens))
-		}
-		close(g.open)
-		if got := serve(t, e, []sched.Request{simple(text(1, 8), 4)}); got[0].finish != "length" {
-			t.Errorf("a request after the cancelled one: %q, %v", got[0].finish, got[0].err)
-		}
-		atHome(t, e)
-	})
+			<-g.arrived
+			cancel()
+			if o := collect(s); o.finish != "cancelled" || o.err != nil || len(o.tokens) != tokens {
+				t.Errorf("%q after %d tokens, error %v, want cancelled after %d, at once", o.finish, len(o.tokens), o.err, tokens)
+			}
+			if _, more := s.Next(); more {
+				t.Error("an event after the last one")
+			}
+			close(g.open)
+			if got := serve(t, e, []sched.Request{simple(text(1, 8), 4)}); got[0].finish != "length" {
+				t.Errorf("a request after the cancelled one: %q, %v", got[0].finish, got[0].err)
+			}
+			atHome(t, e)
+		})
+	}
 	t.Run("before it began", func(t *testing.T) {
 		e := start(t, pipeline.options(t, w, kernels.Int8, "ref"))
 		ctx, cancel := context.WithCancel(t.Context())
@@ -89,7 +72,7 @@ func TestCancel(t *testing.T) {
 }
 
 func TestFullHouse(t *testing.T) {
-	g := newGate(t, kernels.Head)
+	g := newGate(t, kernels.Head, 0)
 	o := pipeline.options(t, toy.Weights(toy.Config(), toy.Int8, 1), kernels.Int8, "hooked")
 	o.Sched.Sequences, o.Sched.Queue = 1, 2
 	e := start(t, o)
@@ -149,7 +132,7 @@ func TestStopWhileRunning(t *testing.T) {
 
 // Stop gives up waiting when its context ends, says for what it waited, and goes on behind.
 func TestStopWithDeadline(t *testing.T) {
-	g := newGate(t, kernels.Embed)
+	g := newGate(t, kernels.Embed, 0)
 	e := start(t, plain.options(t, toy.Weights(toy.Config(), toy.Int8, 1), kernels.Int8, "hooked"))
 	s, err := e.Submit(t.Context(), simple(text(1, 8), 6))
 	if err != nil {

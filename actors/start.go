@@ -54,7 +54,6 @@ func Start(ctx context.Context, o Options) (*Engine, error) {
 		err = e.spawnAll(&o, plan, scheduler)
 	}
 	if err != nil {
-		e.finish(err)
 		return nil, errors.Join(err, e.giveBack())
 	}
 	e.log.Info("started", slog.Int("devices", len(e.devices)), slog.Int("stages", len(e.stages)),

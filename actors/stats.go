@@ -31,6 +31,9 @@ type DeviceStats struct {
 
 // Stats asks the head how things are.
 func (e *Engine) Stats(ctx context.Context) (Stats, error) {
+	if e.over() {
+		return Stats{}, e.reason
+	}
 	reply := make(chan Stats, 1)
 	e.tell(&inquire{reply})
 	select {

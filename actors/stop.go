@@ -14,7 +14,7 @@ func (e *Engine) Stop(ctx context.Context) error {
 		e.phase.Store("waiting for batches in flight")
 		go func() {
 			defer close(e.stopped)
-			e.sayFarewell()
+			e.callHome()
 			e.stopErr = e.giveBack()
 			e.log.Info("stopped")
 		}()
@@ -27,8 +27,8 @@ func (e *Engine) Stop(ctx context.Context) error {
 	}
 }
 
-// sayFarewell has the head cancel all requests and call its credits home.
-func (e *Engine) sayFarewell() {
+// callHome has the head cancel all requests, and waits for the batches in flight.
+func (e *Engine) callHome() {
 	home := make(chan struct{})
 	e.tell(&leave{home})
 	select {

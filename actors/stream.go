@@ -53,7 +53,8 @@ func (s *Stream) Next() (sched.Event, bool) {
 		case <-s.engine.ended:
 			if !s.fetch() { // the end of the engine is the end of the request
 				s.finished = true
-				return sched.Event{ID: s.id, Done: true, Finish: "failed", Err: s.engine.reason}, true
+				s.end()
+				return sched.Event{ID: s.id, Done: true, Finish: sched.Failed, Err: s.engine.reason}, true
 			}
 		}
 	}

@@ -34,7 +34,7 @@ var folders = []folder{
 	{path: "internal/golden", imports: []string{"internal/load", "internal/npy", "stages", "router", "model", "kernels"}},
 	{path: "internal/load", imports: []string{"ckpt", "stages", "model", "kernels", "tensor"}},
 	{path: "internal/npy"},
-	{path: "internal/toy", imports: []string{"stages", "model", "kernels", "tensor"}},
+	{path: "internal/toy", imports: []string{"stages", "stages/sample", "router", "model", "kernels", "tensor"}},
 	{path: "internal/arrows"},
 	{path: "internal/tidy"},
 }

@@ -1,15 +1,184 @@
 package cpu
 
+import (
+	"encoding/binary"
+	"unsafe"
+
+	"troupe/kernels"
+)
+
+// The int8 products of the portable variant, several in one 64-bit multiplication. Integer sums are
+// exact, so any way of adding them gives the canonical block sum.
+
+// int8Block takes the rows by threes; one that is left over goes another way.
 func int8Block(s *scratch, sums []int32, q *quantRows, r0, r1, lo, hi int, w []int8, stride, cols int) {
+	left := r1
+	if (r1-r0)%3 == 1 {
+		left--
+		sumSingle(s, sums[(left-r0)*cols:][:cols], q.row(left)[lo:hi], w, stride)
+	}
+	if left > r0 {
+		sumTriples(s, sums[:(left-r0)*cols], q, r0, lo, hi, w, stride, cols)
+	}
+}
+
+// One row: eight weights are loaded at once as v, made unsigned, and four of them multiplied at once by
+// the magnitude x of an activation, in 16-bit lanes: lane = u*x. For a positive activation u = weight +
+// 128 (the sign bit flipped), for a negative one u = 127 - weight (the other bits flipped), so that
+//
+//	u*x = weight*activation + offset*x, with offset 128 or 127.
+//
+// Two such products fit a lane: 2*255*127 < 2^16. The sum of all words, modulo 2^64, still knows the
+// sums of lanes 0 and 2 once those of lanes 1 and 3 are known, and these are kept apart.
+const (
+	evenBytes = 0x00ff00ff00ff00ff
+	oddLanes  = 0x0000ffff0000ffff // of a word shifted down by one lane
+	flipSign  = 0x8080808080808080
+	flipValue = 0x7f7f7f7f7f7f7f7f
+)
+
+// lanes8 are running sums of eight neighbouring outputs.
+type lanes8 struct {
+	even, evenOdd uint64 // outputs 0, 2, 4, 6: all lanes; lanes 1 and 3 in halves of a word
+	odd, oddOdd   uint64 // outputs 1, 3, 5, 7
+}
+
+// sumSingle: sums[c] = sum over k of x[k] * w[k*stride+c].
+func sumSingle(s *scratch, sums []int32, x, w []int8, stride int) {
+	words, cols := len(sums)/8, len(sums)
+	s.lanes = grow(s.lanes, words)
+	acc := s.lanes
+	clear(acc)
+	offset := int32(0)
+	for k := 0; k < len(x); k += 2 {
+		x0, f0, o0 := magnitude(x[k])
+		x1, f1, o1 := uint64(0), uint64(0), int32(0)
+		row0, row1 := w[k*stride:][:cols], w[k*stride:][:cols]
+		if k+1 < len(x) {
+			x1, f1, o1 = magnitude(x[k+1])
+			row1 = w[(k+1)*stride:][:cols]
+		}
+		addPair(acc, wordsOf(row0), wordsOf(row1), x0, x1, f0, f1)
+		offset += o0 + o1
+	}
+	for i, a := range acc {
+		store(sums[8*i:], a.even, a.evenOdd, offset)
+		store(sums[8*i+1:], a.odd, a.oddOdd, offset)
+	}
+	for c := 8 * words; c < cols; c++ {
+		sum := int32(0)
+		for k, v := range x {
+			sum += int32(v) * int32(w[k*stride+c])
+		}
+		sums[c] = sum
+	}
+}
+
+// magnitude splits an activation in -127..127.
+func magnitude(v int8) (x, flip uint64, offset int32) {
+	if v < 0 {
+		return uint64(-int64(v)), flipValue, -127 * int32(v)
+	}
+	return uint64(v), flipSign, 128 * int32(v)
+}
+
+// wordsOf looks at weights as words of eight.
+func wordsOf(w []int8) [][8]byte {
+	return unsafe.Slice((*[8]byte)(unsafe.Pointer(unsafe.SliceData(w))), len(w)/8)
+}
+
+// addPair adds two inputs' products to all outputs. Two, since more would not fit the registers.
+func addPair(acc []lanes8, w0, w1 [][8]byte, x0, x1, flip0, flip1 uint64) {
+	w0, w1 = w0[:len(acc)], w1[:len(acc)]
+	for i := range acc {
+		v0 := binary.LittleEndian.Uint64(w0[i][:]) ^ flip0
+		v1 := binary.LittleEndian.Uint64(w1[i][:]) ^ flip1
+		even := (v0&evenBytes)*x0 + (v1&evenBytes)*x1
+		odd := (v0>>8&evenBytes)*x0 + (v1>>8&evenBytes)*x1
+		a := &acc[i]
+		a.even += even
+		a.evenOdd += even >> 16 & oddLanes
+		a.odd += odd
+		a.oddOdd += odd >> 16 & oddLanes
+	}
+}
+
+// store writes four sums to every second element of dst.
+func store(dst []int32, all, odd uint64, offset int32) {
+	lane1, lane3 := odd&(1<<32-1), odd>>32
+	all -= lane1<<16 + lane3<<48
+	dst[0], dst[2] = int32(all)-offset, int32(lane1)-offset
+	dst[4], dst[6] = int32(all>>32)-offset, int32(lane3)-offset
+}
+
+// Three rows: a word holds the activations of one input for three rows in lanes of 21 bits, and one
+// multiplication by a weight does all three. A lane holds the sum of tripleRows products:
+// 64*128*127 < 2^20.
+const (
+	laneBits   = 21
+	tripleRows = 64
+)
+
+// sumTriples: sums[r*cols+c] = sum over k of q[r0+r][lo+k] * w[k*stride+c], for len(sums)/cols rows. All
+// triples meet four inputs' weights while these are at hand.
+func sumTriples(s *scratch, sums []int32, q *quantRows, r0, lo, hi int, w []int8, stride, cols int) {
 	clear(sums)
-	for r := r0; r < r1; r++ {
-		sum := sums[(r-r0)*cols:][:cols]
-		x := q.row(r)
-		for k := lo; k < hi; k++ {
-			v := int32(x[k])
-			for c, b := range w[(k-lo)*stride:][:cols] {
-				sum[c] += v * int32(b)
+	triples := ceilDiv(len(sums), 3*cols)
+	s.words = grow(s.words, triples*cols)
+	for ; lo < hi; lo += tripleRows {
+		part := min(hi-lo, tripleRows)
+		clear(s.words)
+		k := 0
+		for ; k+4 <= part; k += 4 {
+			w0, w1, w2, w3 := w[k*stride:], w[(k+1)*stride:], w[(k+2)*stride:], w[(k+3)*stride:]
+			for t := range triples {
+				addFour(s.words[t*cols:][:cols], w0, w1, w2, w3, (*[4]uint64)(q.triple(r0/3 + t)[lo+k:]))
 			}
+		}
+		for ; k < part; k++ {
+			for t := range triples {
+				x, acc := q.triple(r0/3 + t)[lo+k], s.words[t*cols:][:cols]
+				for c, v := range w[k*stride:][:cols] {
+					acc[c] += uint64(int64(v)) * x
+				}
+			}
+		}
+		for t := range triples {
+			addLanes(sums[3*t*cols:], s.words[t*cols:][:cols])
+		}
+		w = w[min(part*stride, len(w)):]
+	}
+}
+
+// addLanes adds the lanes of a triple's words to the sums of its rows; the last triple may have two.
+func addLanes(sums []int32, words []uint64) {
+	cols := len(words)
+	sum0, sum1, sum2 := sums[:cols], sums[cols:2*cols], []int32(nil)
+	if len(sums) > 2*cols {
+		sum2 = sums[2*cols : 3*cols]
+	}
+	for c, word := range words {
+		rest := int64(word)
+		lane := rest << (64 - laneBits) >> (64 - laneBits)
+		sum0[c] += int32(lane)
+		rest = (rest - lane) >> laneBits
+		lane = rest << (64 - laneBits) >> (64 - laneBits)
+		sum1[c] += int32(lane)
+		if sum2 != nil {
+			sum2[c] += int32((rest - lane) >> laneBits)
 		}
 	}
 }
+
+// addFour adds four inputs' products to all outputs.
+func addFour(acc []uint64, w0, w1, w2, w3 []int8, x *[4]uint64) {
+	n := len(acc)
+	w0, w1, w2, w3 = w0[:n], w1[:n], w2[:n], w3[:n]
+	x0, x1, x2, x3 := x[0], x[1], x[2], x[3]
+	for c := range acc {
+		acc[c] += uint64(int64(w0[c]))*x0 + uint64(int64(w1[c]))*x1 + uint64(int64(w2[c]))*x2 + uint64(int64(w3[c]))*x3
+	}
+}
+
+// A block has whole sub-blocks of tripleRows.
+var _ [kernels.BlockRows % tripleRows]struct{} = [0]struct{}{}

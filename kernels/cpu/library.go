@@ -84,12 +84,12 @@ func (k kernel) Run(f *kernels.Frame) error {
 
 // scratch is the memory of one worker; each op grows what it uses.
 type scratch struct {
-	lanes []uint64  // int8: sums of several outputs in one word
+	lanes []lanes8  // int8, one row: running sums [columns/8]
+	words []uint64  // int8, three rows: running sums [columns]
 	sums  []int32   // int8: block sums [rows columns]
 	block []float32 // block sums [rows columns]
 	group []float32 // group sums [rows columns]
 	wide  []float32 // weights as float32, or keys and values of a block
-	tile  []int8    // int8: weights of a tile, by output
 	p     []float32 // attention weights [heads keys]
 }
 

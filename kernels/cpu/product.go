@@ -61,12 +61,12 @@ func (p *product) begin(x vectors, n int) {
 		}
 	}
 	if cost > 0 {
-		p.lib.pool.run(&p.quant, n, cost)
+		p.lib.pool.run(&p.quant, ceilDiv(n, 3), 3*cost)
 	}
 }
 
 // tileCols is the number of columns of a tile.
-const tileCols = 256
+const tileCols = 512
 
 // tiles is the number of tiles of a weight.
 func (p *product) tiles(w *kernels.Weight) int {

@@ -10,22 +10,25 @@ type quantRows struct {
 	groups, in, blocks int
 	q                  []int8    // [rows in]
 	scales             []float32 // [rows blocks]
+	triples            []uint64  // [rows/3, rounded up, in] three rows' values in one word (int8.go)
 }
 
 func (q *quantRows) resize(n, in, groups int) {
 	q.groups, q.in, q.blocks = groups, in, kernels.NumBlocks(in, groups)
 	q.q, q.scales = grow(q.q, n*in), grow(q.scales, n*q.blocks)
+	q.triples = grow(q.triples, ceilDiv(n, 3)*in)
 }
+
+func (q *quantRows) triple(i int) []uint64 { return q.triples[i*q.in:][:q.in] }
 
 func (q *quantRows) row(r int) []int8 { return q.q[r*q.in:][:q.in] }
 
 // scale is row r's scale of a block.
 func (q *quantRows) scale(r, block int) float32 { return q.scales[r*q.blocks+block] }
 
-// quantiser is the job of quantising the rows of a product.
+// quantiser is the job of quantising the rows of a product. An item is three rows.
 type quantiser struct{ p *product }
 
-// do quantises rows lo to hi-1, once for each different number of scale groups.
 func (j *quantiser) do(_, lo, hi int) {
 	p := j.p
 	for i := range p.weights {
@@ -33,8 +36,26 @@ func (j *quantiser) do(_, lo, hi int) {
 			continue
 		}
 		q := &p.quants[i]
-		for r := lo; r < hi; r++ {
-			ref.Quantise(q.row(r), q.scales[r*q.blocks:][:q.blocks], p.x.row(r), q.groups)
+		for t := lo; t < hi; t++ {
+			r0, r1 := 3*t, min(3*t+3, p.n)
+			for r := r0; r < r1; r++ {
+				ref.Quantise(q.row(r), q.scales[r*q.blocks:][:q.blocks], p.x.row(r), q.groups)
+			}
+			if r1-r0 > 1 {
+				q.pack(t, r0, r1)
+			}
+		}
+	}
+}
+
+// pack fills a triple from rows r0 to r1-1.
+func (q *quantRows) pack(t, r0, r1 int) {
+	words := q.triple(t)
+	clear(words)
+	for r := r0; r < r1; r++ {
+		shift := laneBits * (r - r0)
+		for k, v := range q.row(r) {
+			words[k] += uint64(int64(v)) << shift
 		}
 	}
 }
