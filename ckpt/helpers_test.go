@@ -1,7 +1,6 @@
 package ckpt
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -117,18 +116,6 @@ func plain(name string, shape ...int) Source {
 		b = binary.LittleEndian.AppendUint32(b, math.Float32bits(1))
 	}
 	return Source{Name: name, Spec: spec, Payload: writeAll(b)}
-}
-
-// int8Matrix is a quantised tensor of ones with scales of one.
-func int8Matrix(name string, groups int, shape ...int) Source {
-	spec := tensor.Spec{DType: tensor.I8, Shape: shape}
-	n, _ := spec.Bytes()
-	scales, _ := scalesSpec(spec.Shape, groups).Bytes()
-	return Source{
-		Name: name, Spec: spec, Groups: groups,
-		Payload: writeAll(bytes.Repeat([]byte{1}, int(n))),
-		Scales:  writeAll(bytes.Repeat([]byte{0x80, 0x3f}, int(scales/2))),
-	}
 }
 
 // wantsOf is the list of tensors that accepts exactly what was written.

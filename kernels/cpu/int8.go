@@ -119,34 +119,30 @@ const (
 	tripleRows = 64
 )
 
-// sumTriples: sums[r*cols+c] = sum over k of q[r0+r][lo+k] * w[k*stride+c], for len(sums)/cols rows. All
-// triples meet four inputs' weights while these are at hand.
+// sumTriples: sums[r*cols+c] = sum over k of q[r0+r][lo+k] * w[k*stride+c], for len(sums)/cols rows.
+// Four inputs' weights at a time are copied side by side and then meet all triples: where they lie in
+// the matrix they are a power of two apart, as a rule, and would push each other out of the cache.
 func sumTriples(s *scratch, sums []int32, q *quantRows, r0, lo, hi int, w []int8, stride, cols int) {
 	clear(sums)
 	triples := ceilDiv(len(sums), 3*cols)
-	s.words = grow(s.words, triples*cols)
-	for ; lo < hi; lo += tripleRows {
-		part := min(hi-lo, tripleRows)
+	s.words, s.tile = grow(s.words, triples*cols), grow(s.tile, 4*cols)
+	for k := 0; k < hi-lo; {
+		end := min(k+tripleRows, hi-lo)
 		clear(s.words)
-		k := 0
-		for ; k+4 <= part; k += 4 {
-			w0, w1, w2, w3 := w[k*stride:], w[(k+1)*stride:], w[(k+2)*stride:], w[(k+3)*stride:]
-			for t := range triples {
-				addFour(s.words[t*cols:][:cols], w0, w1, w2, w3, (*[4]uint64)(q.triple(r0/3 + t)[lo+k:]))
+		for ; k < end; k += 4 {
+			for i := range min(4, end-k) {
+				copy(s.tile[i*cols:(i+1)*cols], w[(k+i)*stride:])
 			}
-		}
-		for ; k < part; k++ {
 			for t := range triples {
-				x, acc := q.triple(r0/3 + t)[lo+k], s.words[t*cols:][:cols]
-				for c, v := range w[k*stride:][:cols] {
-					acc[c] += uint64(int64(v)) * x
-				}
+				var x [4]uint64 // zero beyond the end, whatever the tile holds there
+				copy(x[:], q.triple(r0/3 + t)[lo+k:lo+end])
+				addFour(s.words[t*cols:][:cols], s.tile, &x)
 			}
 		}
 		for t := range triples {
 			addLanes(sums[3*t*cols:], s.words[t*cols:][:cols])
 		}
-		w = w[min(part*stride, len(w)):]
+		k = end
 	}
 }
 
@@ -170,10 +166,10 @@ func addLanes(sums []int32, words []uint64) {
 	}
 }
 
-// addFour adds four inputs' products to all outputs.
-func addFour(acc []uint64, w0, w1, w2, w3 []int8, x *[4]uint64) {
+// addFour adds four inputs' products to all outputs; w is [4 outputs].
+func addFour(acc []uint64, w []int8, x *[4]uint64) {
 	n := len(acc)
-	w0, w1, w2, w3 = w0[:n], w1[:n], w2[:n], w3[:n]
+	w0, w1, w2, w3 := w[:n], w[n:][:n], w[2*n:][:n], w[3*n:][:n]
 	x0, x1, x2, x3 := x[0], x[1], x[2], x[3]
 	for c := range acc {
 		acc[c] += uint64(int64(w0[c]))*x0 + uint64(int64(w1[c]))*x1 + uint64(int64(w2[c]))*x2 + uint64(int64(w3[c]))*x3

@@ -85,6 +85,7 @@ func (k kernel) Run(f *kernels.Frame) error {
 // scratch is the memory of one worker; each op grows what it uses.
 type scratch struct {
 	lanes []lanes8  // int8, one row: running sums [columns/8]
+	tile  []int8    // int8, three rows: weights of four inputs [4 columns]
 	words []uint64  // int8, three rows: running sums [columns]
 	sums  []int32   // int8: block sums [rows columns]
 	block []float32 // block sums [rows columns]
