@@ -10,15 +10,14 @@ import (
 // The int8 products of the portable variant, several in one 64-bit multiplication. Integer sums are
 // exact, so any way of adding them gives the canonical block sum.
 
-// int8Block takes the rows by threes; one that is left over goes another way.
+// int8Block takes the rows by threes; one or two that are left over go another way.
 func int8Block(s *scratch, sums []int32, q *quantRows, r0, r1, lo, hi int, w []int8, stride, cols int) {
-	left := r1
-	if (r1-r0)%3 == 1 {
-		left--
-		sumSingle(s, sums[(left-r0)*cols:][:cols], q.row(left)[lo:hi], w, stride)
-	}
+	left := r1 - (r1-r0)%3
 	if left > r0 {
 		sumTriples(s, sums[:(left-r0)*cols], q, r0, lo, hi, w, stride, cols)
+	}
+	for r := left; r < r1; r++ {
+		sumSingle(s, sums[(r-r0)*cols:][:cols], q.row(r)[lo:hi], w, stride)
 	}
 }
 
@@ -124,7 +123,7 @@ const (
 // the matrix they are a power of two apart, as a rule, and would push each other out of the cache.
 func sumTriples(s *scratch, sums []int32, q *quantRows, r0, lo, hi int, w []int8, stride, cols int) {
 	clear(sums)
-	triples := ceilDiv(len(sums), 3*cols)
+	triples := len(sums) / (3 * cols)
 	s.words, s.tile = grow(s.words, triples*cols), grow(s.tile, 4*cols)
 	for k := 0; k < hi-lo; {
 		end := min(k+tripleRows, hi-lo)
@@ -146,13 +145,10 @@ func sumTriples(s *scratch, sums []int32, q *quantRows, r0, lo, hi int, w []int8
 	}
 }
 
-// addLanes adds the lanes of a triple's words to the sums of its rows; the last triple may have two.
+// addLanes adds the lanes of a triple's words to the sums of its rows.
 func addLanes(sums []int32, words []uint64) {
-	cols := len(words)
-	sum0, sum1, sum2 := sums[:cols], sums[cols:2*cols], []int32(nil)
-	if len(sums) > 2*cols {
-		sum2 = sums[2*cols : 3*cols]
-	}
+	n := len(words)
+	sum0, sum1, sum2 := sums[:n], sums[n:][:n], sums[2*n:][:n]
 	for c, word := range words {
 		rest := int64(word)
 		lane := rest << (64 - laneBits) >> (64 - laneBits)
@@ -160,9 +156,7 @@ func addLanes(sums []int32, words []uint64) {
 		rest = (rest - lane) >> laneBits
 		lane = rest << (64 - laneBits) >> (64 - laneBits)
 		sum1[c] += int32(lane)
-		if sum2 != nil {
-			sum2[c] += int32((rest - lane) >> laneBits)
-		}
+		sum2[c] += int32((rest - lane) >> laneBits)
 	}
 }
 

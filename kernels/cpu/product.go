@@ -66,7 +66,7 @@ func (p *product) begin(x vectors, n int) {
 }
 
 // tileCols is the number of columns of a tile.
-const tileCols = 512
+const tileCols = 2048
 
 // tiles is the number of tiles of a weight.
 func (p *product) tiles(w *kernels.Weight) int {

@@ -10,13 +10,13 @@ type quantRows struct {
 	groups, in, blocks int
 	q                  []int8    // [rows in]
 	scales             []float32 // [rows blocks]
-	triples            []uint64  // [rows/3, rounded up, in] three rows' values in one word (int8.go)
+	triples            []uint64  // [rows/3 in] three rows' values in one word (int8.go)
 }
 
 func (q *quantRows) resize(n, in, groups int) {
 	q.groups, q.in, q.blocks = groups, in, kernels.NumBlocks(in, groups)
 	q.q, q.scales = grow(q.q, n*in), grow(q.scales, n*q.blocks)
-	q.triples = grow(q.triples, ceilDiv(n, 3)*in)
+	q.triples = grow(q.triples, n/3*in)
 }
 
 func (q *quantRows) triple(i int) []uint64 { return q.triples[i*q.in:][:q.in] }
@@ -41,21 +41,18 @@ func (j *quantiser) do(_, lo, hi int) {
 			for r := r0; r < r1; r++ {
 				ref.Quantise(q.row(r), q.scales[r*q.blocks:][:q.blocks], p.x.row(r), q.groups)
 			}
-			if r1-r0 > 1 {
-				q.pack(t, r0, r1)
+			if r1-r0 == 3 {
+				q.pack(t)
 			}
 		}
 	}
 }
 
-// pack fills a triple from rows r0 to r1-1.
-func (q *quantRows) pack(t, r0, r1 int) {
+// pack fills a triple from its rows.
+func (q *quantRows) pack(t int) {
 	words := q.triple(t)
-	clear(words)
-	for r := r0; r < r1; r++ {
-		shift := laneBits * (r - r0)
-		for k, v := range q.row(r) {
-			words[k] += uint64(int64(v)) << shift
-		}
+	a, b, c := q.row(3 * t)[:len(words)], q.row(3*t + 1)[:len(words)], q.row(3*t + 2)[:len(words)]
+	for k := range words {
+		words[k] = uint64(int64(a[k]) + int64(b[k])<<laneBits + int64(c[k])<<(2*laneBits))
 	}
 }
