@@ -6,13 +6,14 @@ import (
 	"troupe/tensor"
 )
 
-// attend stores the rows' keys and values, then weighs the values of the keys that each row may see.
-// A task is one row and one key head, with all query heads that share it.
+// attend stores the rows' keys and values, then weighs the values of the keys that each row may see. An
+// item is one row and a run of query heads that share a key head.
 type attend struct {
 	lib   *library
 	arith kernels.Arith
 	call  *kernels.Call
 	frame *kernels.Frame // at hand
+	group int            // query heads of an item
 	store storeJob
 }
 
@@ -23,16 +24,22 @@ func newAttend(lib *library, a kernels.Arith, c *kernels.Call) step {
 }
 
 func (a *attend) run(f *kernels.Frame) {
+	n, c := f.Rows.N, a.call
+	if n == 0 {
+		return
+	}
 	a.frame = f
-	a.lib.pool.run(&a.store, f.Rows.N, 4*a.call.KVHeads*a.call.KeySize)
+	a.lib.pool.run(&a.store, n, 3*c.KVHeads*c.KeySize)
 	keys := 0
-	for r := range f.Rows.N {
+	for r := range n {
 		keys += a.keys(r)
 	}
-	if f.Rows.N > 0 {
-		perKey := a.call.Heads / a.call.KVHeads * (a.call.KeySize + 10)
-		a.lib.pool.run(a, f.Rows.N*a.call.KVHeads, keys/f.Rows.N*perKey)
+	// Heads of a group share the keys that they read; a single row has them on all threads instead.
+	a.group = c.Heads / c.KVHeads
+	if n*c.KVHeads < 4*a.lib.pool.threads && a.lib.pool.threads > 1 {
+		a.group = 1
 	}
+	a.lib.pool.run(a, n*c.Heads/a.group, keys/n*a.group*(c.KeySize+8))
 	a.frame = nil
 }
 
@@ -44,124 +51,106 @@ func (a *attend) keys(r int) int {
 	return int(a.frame.Rows.Pos[r]) + 1
 }
 
-// storeJob writes rows' keys and values to the cache.
-type storeJob struct{ *attend }
-
-func (j *storeJob) do(_, lo, hi int) {
-	f := j.frame
-	for r := lo; r < hi; r++ {
-		ref.StoreKV(f.Cache, j.call.Layer, &f.Rows, r, f.Bufs[j.call.In[1]], f.Bufs[j.call.In[2]])
-	}
-}
-
 func (a *attend) do(worker, lo, hi int) {
+	runs := a.call.Heads / a.group
 	for t := lo; t < hi; t++ {
-		a.task(&a.lib.scratch[worker], t/a.call.KVHeads, t%a.call.KVHeads)
+		a.heads(&a.lib.scratch[worker], t/runs, t%runs*a.group)
 	}
 }
 
-// task computes the query heads of one row that share a key head.
-func (a *attend) task(s *scratch, r, kvHead int) {
+// heads computes group query heads of row r, from head first on.
+func (a *attend) heads(s *scratch, r, first int) {
 	c, rows := a.call, &a.frame.Rows
-	group, size, keys := c.Heads/c.KVHeads, c.KeySize, a.keys(r)
-	table := rows.Tables[rows.Seq[r]]
+	size, keys := c.KeySize, a.keys(r)
+	view := view{a.frame.Cache, &a.frame.Cache.Layers[c.Layer], rows.Tables[rows.Seq[r]], first / (c.Heads / c.KVHeads)}
 	padded := ceilDiv(keys, kernels.BlockTokens) * kernels.BlockTokens
-	s.p, s.wide = grow(s.p, group*padded), grow(s.wide, size*kernels.BlockTokens)
-	first := (r*c.Heads + kvHead*group) * size
-	q, y := a.frame.Bufs[c.In[0]][first:][:group*size], a.frame.Bufs[c.Out[0]][first:][:group*size]
+	s.p, s.wide = grow(s.p, a.group*padded), grow(s.wide, size*kernels.BlockTokens)
+	at := (r*c.Heads + first) * size
+	q, y := a.frame.Bufs[c.In[0]][at:][:a.group*size], a.frame.Bufs[c.Out[0]][at:][:a.group*size]
 
-	for b := 0; b*kernels.BlockTokens < keys; b++ {
-		k := a.block(s, int(table[b]), kvHead, true)
-		for h := range group {
-			p := (*[kernels.BlockTokens]float32)(s.p[h*padded+b*kernels.BlockTokens:])
-			a.lib.loops.scores(p, q[h*size:][:size], k)
+	for j := 0; j < keys && rows.Keyless[r] == 0; j += kernels.BlockTokens {
+		k := view.keys(s.wide, j)
+		for h := range a.group {
+			a.lib.loops.scores((*[kernels.BlockTokens]float32)(s.p[h*padded+j:]), q[h*size:][:size], k)
 		}
 	}
-	for h := range group {
-		a.weigh(s.p[h*padded:][:keys], r)
+	s.group = grow(s.group, a.group)
+	for h := range a.group {
+		p := s.p[h*padded:][:keys]
+		a.weigh(p, r)
+		s.group[h] = sumKeys(p)
+		if a.arith == kernels.Reference {
+			for j := range p {
+				p[j] = tensor.RoundBF16(p[j] / s.group[h])
+			}
+		}
 	}
-	a.values(s, y, r, kvHead, keys, padded)
-}
-
-// block is one head's keys or values of a cache block as float32.
-func (a *attend) block(s *scratch, block, head int, key bool) []float32 {
-	cache := a.frame.Cache
-	l := &cache.Layers[a.call.Layer]
-	n := cache.KeySize * kernels.BlockTokens
-	at := block*cache.BlockSize() + head*n
-	half, full := l.V16, l.V32
-	if key {
-		half, full = l.K16, l.K32
+	a.values(s, y, &view, keys, padded)
+	for h := range a.group {
+		out := y[h*size:][:size]
+		if a.arith == kernels.Reference {
+			roundBF16(out)
+			continue
+		}
+		for i := range out {
+			out[i] /= s.group[h]
+		}
 	}
-	if !cache.Half {
-		return full[at:][:n]
-	}
-	dst := s.wide[:n]
-	for i, v := range half[at:][:n] {
-		dst[i] = tensor.FromBF16(v)
-	}
-	return dst
 }
 
 // weigh turns one head's dots into exp(logit - cap), 0 for keys that row r may not see.
 func (a *attend) weigh(p []float32, r int) {
 	rows, c := &a.frame.Rows, a.call
-	for j := range p {
-		switch {
-		case rows.Keyless[r] > 0:
+	if rows.Keyless[r] > 0 {
+		for j := range p {
 			p[j] = 1
-		case !ref.Visible(rows, r, j):
-			p[j] = 0
-		default:
-			s := p[j]
-			if a.arith == kernels.Reference {
-				s = tensor.RoundBF16(s)
+		}
+		return
+	}
+	first := min(int(rows.First[r]), len(p))
+	clear(p[:first])
+	for j, s := range p[first:] {
+		if a.arith == kernels.Reference {
+			s = tensor.RoundBF16(s)
+		}
+		p[first+j] = ref.Exp(float32(c.Cap*ref.Tanh(float32(s*c.Multiplier)/c.Cap)) - c.Cap)
+	}
+	if rows.Prompt[r] {
+		for _, pos := range rows.Skip[rows.Seq[r]] {
+			if int(pos) < len(p) {
+				p[pos] = 0
 			}
-			p[j] = ref.Exp(float32(c.Cap*ref.Tanh(float32(s*c.Multiplier)/c.Cap)) - c.Cap)
 		}
 	}
 }
 
-// values: y = sum p v / sum p for each head of the group.
-func (a *attend) values(s *scratch, y []float32, r, kvHead, keys, padded int) {
+// values: y = sum of p v for each head, in blocks of keys.
+func (a *attend) values(s *scratch, y []float32, v *view, keys, padded int) {
 	size := a.call.KeySize
-	group := len(y) / size
-	table := a.frame.Rows.Tables[a.frame.Rows.Seq[r]]
-	s.block, s.group = grow(s.block, len(y)), grow(s.group, group)
-	sums := s.group
-	for h := range group {
-		p := s.p[h*padded:][:keys]
-		sums[h] = sumKeys(p)
-		if a.arith == kernels.Reference {
-			for j := range p {
-				p[j] = tensor.RoundBF16(p[j] / sums[h])
-			}
-		}
-	}
+	s.block = grow(s.block, len(y))
 	clear(y)
 	for lo := 0; lo < keys; lo += kernels.BlockKeys {
 		clear(s.block)
 		for j := lo; j < min(lo+kernels.BlockKeys, keys); j += kernels.BlockTokens {
-			v := a.block(s, int(table[j/kernels.BlockTokens]), kvHead, false)
-			for h := range group {
-				p := s.p[h*padded+j:][:min(kernels.BlockTokens, keys-j)]
-				for i, w := range p {
-					a.lib.loops.axpy1(s.block[h*size:][:size], v[i*size:][:size], w)
-				}
+			rows := v.values(s.wide, j)
+			for h := range a.group {
+				a.addRows(s.block[h*size:][:size], rows, s.p[h*padded+j:][:min(kernels.BlockTokens, keys-j)])
 			}
 		}
-		for i, v := range s.block {
-			y[i] += v
+		for i, sum := range s.block {
+			y[i] += sum
 		}
 	}
-	for h := range group {
-		for i := range y[h*size:][:size] {
-			if a.arith == kernels.Reference {
-				y[h*size+i] = tensor.RoundBF16(y[h*size+i])
-			} else {
-				y[h*size+i] /= sums[h]
-			}
-		}
+}
+
+// addRows: y += p[i] * row i, i ascending.
+func (a *attend) addRows(y, rows, p []float32) {
+	n := len(y)
+	for ; len(p) >= 4; p, rows = p[4:], rows[4*n:] {
+		a.lib.loops.axpy4(y, rows, rows[n:], rows[2*n:], rows[3*n:], (*[4]float32)(p))
+	}
+	for i, x := range p {
+		a.lib.loops.axpy1(y, rows[i*n:], x)
 	}
 }
 
@@ -176,12 +165,4 @@ func sumKeys(p []float32) float32 {
 		sum += ref.FoldLanes(&lanes)
 	}
 	return sum
-}
-
-// scores keeps 8 sums at a time in registers.
-func scores(s *[kernels.BlockTokens]float32, q, k []float32) {
-	clear(s[:])
-	for d, v := range q {
-		axpy1(s[:], k[d*kernels.BlockTokens:][:kernels.BlockTokens], v)
-	}
 }

@@ -45,12 +45,12 @@ func (h *head) run(f *kernels.Frame) {
 	w := h.weights[0]
 	h.ys[0].data = f.Bufs[h.call.Out[0]]
 	h.begin(vectors{data: f.Bufs[h.call.In[0]], width: w.In, index: f.Rows.Draw}, len(f.Rows.Draw))
-	h.lib.pool.run(h, h.tiles(w), h.nanos(w))
+	h.lib.pool.run(h, h.tiles(0), h.nanos(0))
 }
 
 func (h *head) do(worker, lo, hi int) {
 	for t := lo; t < hi; t++ {
-		r0, r1, c0, c1 := h.tile(h.weights[0], t)
+		r0, r1, c0, c1 := h.tile(0, t)
 		h.compute(&h.lib.scratch[worker], 0, r0, r1, c0, c1)
 		for r := r0; r < r1; r++ {
 			out := h.ys[0].row(r)[c0:c1]

@@ -28,18 +28,18 @@ func (e *expert) run(f *kernels.Frame) {
 		e.gateUp.ys[i].data = e.hidden[i]
 	}
 	e.gateUp.begin(vectors{data: f.Bufs[e.call.In[0]], width: gate.In, index: f.Work.Row}, n)
-	e.gateUp.lib.pool.run(e, e.gateUp.tiles(gate), 2*e.gateUp.nanos(gate))
+	e.gateUp.lib.pool.run(e, e.gateUp.tiles(0), 2*e.gateUp.nanos(0))
 
 	e.down.ys[0].data, e.down.ys[0].index = f.Bufs[e.call.Out[0]], f.Work.Dst
 	e.down.begin(vectors{data: e.hidden[0], width: down.In}, n)
-	e.down.lib.pool.run(&e.second, e.down.tiles(down), e.down.nanos(down))
+	e.down.lib.pool.run(&e.second, e.down.tiles(0), e.down.nanos(0))
 }
 
 // do computes tiles of x·gate and x·up and puts gelu(x·gate) * (x·up) in the first one's place.
 func (e *expert) do(worker, lo, hi int) {
 	p := e.gateUp
 	for t := lo; t < hi; t++ {
-		r0, r1, c0, c1 := p.tile(p.weights[0], t)
+		r0, r1, c0, c1 := p.tile(0, t)
 		p.compute(&p.lib.scratch[worker], 0, r0, r1, c0, c1)
 		p.compute(&p.lib.scratch[worker], 1, r0, r1, c0, c1)
 		for r := r0; r < r1; r++ {
@@ -60,7 +60,7 @@ type downJob struct{ *product }
 
 func (j *downJob) do(worker, lo, hi int) {
 	for t := lo; t < hi; t++ {
-		r0, r1, c0, c1 := j.tile(j.weights[0], t)
+		r0, r1, c0, c1 := j.tile(0, t)
 		j.compute(&j.lib.scratch[worker], 0, r0, r1, c0, c1)
 	}
 }

@@ -15,3 +15,9 @@ var _ = kernels.Register(kernels.Variant{
 		return open(genericName, genericDoc, &genericLoops, threads), nil
 	},
 })
+
+var genericLoops = loops{
+	quantise: quantise, pack: pack, int8Block: int8Block,
+	widen: widen, widenScaled: widenScaled, axpy4: axpy4, axpy4int8: axpy4int8, axpy1: axpy1, dots: dots,
+	scores: scores,
+}

@@ -19,19 +19,19 @@ func (l *linear) run(f *kernels.Frame) {
 	}
 	l.begin(vectors{data: f.Bufs[l.in], width: l.weights[0].In}, f.Rows.N)
 	items, nanos := 0, 0
-	for _, w := range l.weights {
-		items += l.tiles(w)
-		nanos = max(nanos, l.nanos(w))
+	for i := range l.weights {
+		items += l.tiles(i)
+		nanos = max(nanos, l.nanos(i))
 	}
 	l.lib.pool.run(l, items, nanos)
 }
 
 func (l *linear) do(worker, lo, hi int) {
 	first := 0
-	for i, w := range l.weights {
-		n := l.tiles(w)
+	for i := range l.weights {
+		n := l.tiles(i)
 		for t := max(lo, first); t < min(hi, first+n); t++ {
-			r0, r1, c0, c1 := l.tile(w, t-first)
+			r0, r1, c0, c1 := l.tile(i, t-first)
 			l.compute(&l.lib.scratch[worker], i, r0, r1, c0, c1)
 			if l.arith == kernels.Reference {
 				for r := r0; r < r1; r++ {

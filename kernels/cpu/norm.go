@@ -37,11 +37,24 @@ func (n *norm) do(_, lo, hi int) {
 	}
 }
 
-// sumSquares is a lane sum (kernels/order.go).
+// sumSquares is a lane sum (kernels/order.go), four lanes at a time.
 func sumSquares(x []float32) float32 {
-	var lanes [kernels.Lanes]float32
-	for i, v := range x {
-		lanes[i%kernels.Lanes] += float32(v * v)
+	const n = kernels.Lanes
+	var lanes [n]float32
+	whole := len(x) / n * n
+	for j := 0; j < n; j += 4 {
+		var s0, s1, s2, s3 float32
+		for i := j; i+4 <= whole; i += n {
+			v := (*[4]float32)(x[i:])
+			s0 += float32(v[0] * v[0])
+			s1 += float32(v[1] * v[1])
+			s2 += float32(v[2] * v[2])
+			s3 += float32(v[3] * v[3])
+		}
+		lanes[j], lanes[j+1], lanes[j+2], lanes[j+3] = s0, s1, s2, s3
+	}
+	for i, v := range x[whole:] {
+		lanes[i] += float32(v * v)
 	}
 	return ref.FoldLanes(&lanes)
 }

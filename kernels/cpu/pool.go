@@ -107,6 +107,11 @@ func (p *pool) grainOf(items, nanos int) int {
 	return max(items/(p.threads*chunksPerThread), int(minChunk)/max(nanos, 1), 1)
 }
 
+// hungry tells that so many items of so many nanoseconds are few for the threads, and worth halving.
+func (p *pool) hungry(items, nanos int) bool {
+	return items < 8*p.threads && p.threads > 1 && nanos > 2*int(minChunk)
+}
+
 // lead does the caller's share and waits for the workers, also when the caller panics.
 func (p *pool) lead() {
 	defer p.join()

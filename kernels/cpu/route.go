@@ -19,7 +19,7 @@ func (o *route) run(f *kernels.Frame) {
 	w := o.weights[0]
 	o.ys[0].data = f.Bufs[o.call.Out[0]]
 	o.begin(vectors{data: f.Bufs[o.call.In[0]], width: w.In}, f.Rows.N)
-	o.lib.pool.run(o, ceilDiv(o.n, rowTile), o.nanos(w))
+	o.lib.pool.run(o, ceilDiv(o.n, rowTile), w.In*w.Out*rowTile/3)
 }
 
 // do takes tiles of rows: a softmax needs all columns.
@@ -27,8 +27,8 @@ func (o *route) do(worker, lo, hi int) {
 	w := o.weights[0]
 	for t := lo; t < hi; t++ {
 		r0, r1 := t*rowTile, min((t+1)*rowTile, o.n)
-		for c := 0; c < w.Out; c += tileCols {
-			o.compute(&o.lib.scratch[worker], 0, r0, r1, c, min(c+tileCols, w.Out))
+		for c := 0; c < w.Out; c += narrowTile {
+			o.compute(&o.lib.scratch[worker], 0, r0, r1, c, min(c+narrowTile, w.Out))
 		}
 		for r := r0; r < r1; r++ {
 			softmax(o.ys[0].row(r))

@@ -1,0 +1,78 @@
+package cpu
+
+import (
+	"troupe/kernels"
+	"troupe/tensor"
+)
+
+// storeJob writes rows' keys and values to the cache. An item is a row.
+type storeJob struct{ *attend }
+
+func (j *storeJob) do(_, lo, hi int) {
+	rows, c := &j.frame.Rows, j.call
+	width := c.KVHeads * c.KeySize
+	for r := lo; r < hi; r++ {
+		k, v := j.frame.Bufs[c.In[1]][r*width:][:width], j.frame.Bufs[c.In[2]][r*width:][:width]
+		store := view{j.frame.Cache, &j.frame.Cache.Layers[c.Layer], rows.Tables[rows.Seq[r]], 0}
+		for h := range c.KVHeads {
+			store.head = h
+			store.put(int(rows.Pos[r]), k[h*c.KeySize:][:c.KeySize], v[h*c.KeySize:][:c.KeySize])
+		}
+	}
+}
+
+// view is the cache of one layer as one sequence and one key head see it (kernels.Cache has the layout).
+type view struct {
+	cache *kernels.Cache
+	layer *kernels.CacheLayer
+	table []int32
+	head  int
+}
+
+// part is where the head's part of the block with position pos begins, in keys and in values.
+func (v *view) part(pos int) int {
+	block := int(v.table[pos/kernels.BlockTokens])
+	return block*v.cache.BlockSize() + v.head*v.cache.KeySize*kernels.BlockTokens
+}
+
+// put stores the key and value of one position.
+func (v *view) put(pos int, key, value []float32) {
+	const n = kernels.BlockTokens
+	keyAt := v.part(pos) + pos%n
+	valueAt := v.part(pos) + pos%n*len(value)
+	if v.cache.Half {
+		for d, x := range key {
+			v.layer.K16[keyAt+d*n] = tensor.ToBF16(x)
+		}
+		for d, x := range value {
+			v.layer.V16[valueAt+d] = tensor.ToBF16(x)
+		}
+		return
+	}
+	for d, x := range key {
+		v.layer.K32[keyAt+d*n] = x
+	}
+	copy(v.layer.V32[valueAt:], value)
+}
+
+// keys is the block of keys [KeySize BlockTokens] from position pos on: in place, or in dst.
+func (v *view) keys(dst []float32, pos int) []float32 {
+	return v.widened(dst, v.layer.K32, v.layer.K16, pos)
+}
+
+// values is the block of values [BlockTokens KeySize] from position pos on: in place, or in dst.
+func (v *view) values(dst []float32, pos int) []float32 {
+	return v.widened(dst, v.layer.V32, v.layer.V16, pos)
+}
+
+func (v *view) widened(dst, full []float32, half []uint16, pos int) []float32 {
+	at, n := v.part(pos), v.cache.KeySize*kernels.BlockTokens
+	if !v.cache.Half {
+		return full[at:][:n]
+	}
+	dst = dst[:n]
+	for i, b := range half[at:][:n] {
+		dst[i] = tensor.FromBF16(b)
+	}
+	return dst
+}

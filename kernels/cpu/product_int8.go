@@ -1,0 +1,87 @@
+package cpu
+
+import "troupe/kernels"
+
+// int8 computes a tile: block sums in int32, times the activations' scale into the group sum, times the
+// weights' scale into the output.
+func (p *product) int8(s *scratch, i, r0, r1, c0, c1 int) {
+	w, y, q := p.weights[i], &p.ys[i], &p.quants[p.quantOf[i]]
+	cols, rows := c1-c0, r1-r0
+	s.sums, s.group = grow(s.sums, rows*cols), grow(s.group, rows*cols)
+	clear(s.group)
+	clearOutput(y, r0, r1, c0, c1)
+	per, block := w.In/w.Groups, 0
+	for g := range w.Groups {
+		for lo := g * per; lo < (g+1)*per; lo += kernels.BlockRows {
+			hi := min(lo+kernels.BlockRows, (g+1)*per)
+			p.lib.loops.int8Block(s, s.sums, q, r0, r1, lo, hi, w.Q[lo*w.Out+c0:], w.Out, cols)
+			for r := range rows {
+				addScaled(s.group[r*cols:][:cols], s.sums[r*cols:][:cols], q.scale(r0+r, block))
+			}
+			block++
+		}
+		endGroup(y, s.group, w.Scales[g*w.Out+c0:], r0, r1, c0, c1)
+	}
+}
+
+// addScaled: t = t + float32(sum) * scale.
+func addScaled(t []float32, sums []int32, scale float32) {
+	sums = sums[:len(t)]
+	for c, v := range sums {
+		t[c] += float32(float32(v) * scale)
+	}
+}
+
+// quantRows are rows of activations as int8 with one scale per block of inputs (kernels/order.go).
+type quantRows struct {
+	groups, in, blocks int
+	q                  []int8    // [rows in]
+	scales             []float32 // [rows blocks]
+	triples            []uint64  // [rows/3 in] three rows' values in one word (generic_int8.go)
+}
+
+func (q *quantRows) resize(n, in, groups int) {
+	q.groups, q.in, q.blocks = groups, in, kernels.NumBlocks(in, groups)
+	q.q, q.scales = grow(q.q, n*in), grow(q.scales, n*q.blocks)
+	q.triples = grow(q.triples, n/3*in)
+}
+
+func (q *quantRows) row(r int) []int8 { return q.q[r*q.in:][:q.in] }
+
+func (q *quantRows) triple(i int) []uint64 { return q.triples[i*q.in:][:q.in] }
+
+// scale is row r's scale of a block.
+func (q *quantRows) scale(r, block int) float32 { return q.scales[r*q.blocks+block] }
+
+// quantise fills row r from x.
+func (q *quantRows) quantise(l *loops, r int, x []float32) {
+	per, block := q.in/q.groups, r*q.blocks
+	for lo := 0; lo < q.in; lo += per {
+		for at := lo; at < lo+per; at += kernels.BlockRows {
+			hi := min(at+kernels.BlockRows, lo+per)
+			q.scales[block] = l.quantise(q.row(r)[at:hi], x[at:hi])
+			block++
+		}
+	}
+}
+
+// quantiser is the job of quantising the rows of a product. An item is three rows.
+type quantiser struct{ p *product }
+
+func (j *quantiser) do(_, lo, hi int) {
+	p := j.p
+	for i, w := range p.weights {
+		if p.quantOf[i] != i || !w.Quantised() {
+			continue
+		}
+		q := &p.quants[i]
+		for t := lo; t < hi; t++ {
+			for r := 3 * t; r < min(3*t+3, p.n); r++ {
+				q.quantise(p.lib.loops, r, p.x.row(r))
+			}
+			if 3*t+3 <= p.n {
+				p.lib.loops.pack(q.triple(t), q.row(3*t), q.row(3*t+1), q.row(3*t+2))
+			}
+		}
+	}
+}
