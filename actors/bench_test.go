@@ -8,6 +8,7 @@ import (
 
 	"troupe/ckpt"
 	"troupe/internal/load"
+	"troupe/internal/solo"
 	"troupe/internal/toy"
 	"troupe/kernels"
 	_ "troupe/kernels/cpu"
@@ -42,14 +43,14 @@ func (r rig) loop(b *testing.B, n int) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	l, err := toy.NewLoop(r.config, r.weights, r.arith, binding, 1)
+	l, err := solo.New(solo.Options{Config: r.config, Weights: r.weights, Arith: r.arith, Binding: binding, Threads: 1})
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer l.Close()
 	q := r.request(n)
 	for b.Loop() {
-		if err := l.Generate(q.Prompt, n, q.Params, q.Policy, func(stages.Drawn) {}); err != nil {
+		if err := l.Generate(q.Prompt, n, q.Params, func(stages.Drawn) {}); err != nil {
 			b.Fatal(err)
 		}
 	}

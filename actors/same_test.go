@@ -7,6 +7,7 @@ import (
 	"slices"
 	"testing"
 
+	"troupe/internal/solo"
 	"troupe/internal/toy"
 	"troupe/kernels"
 	"troupe/stages"
@@ -72,19 +73,20 @@ func loopOutcomes(t *testing.T, w stages.Weights, arith kernels.Arith) (all []ou
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := toy.NewLoop(toy.Config(), w, arith, ref, 1)
+	l, err := solo.New(solo.Options{Config: toy.Config(), Weights: w, Arith: arith, Binding: ref, Threads: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
 	for _, r := range asks(t) {
 		o := outcome{finish: "length"}
+		l.Policy = r.Policy
 		if r.Mode == sched.Generate {
-			err = l.Generate(r.Prompt, r.MaxTokens, r.Params, r.Policy, func(d stages.Drawn) {
+			err = l.Generate(r.Prompt, r.MaxTokens, r.Params, func(d stages.Drawn) {
 				o.tokens, o.logProbs = append(o.tokens, d.Token), append(o.logProbs, d.LogProb)
 			})
 		} else {
-			o.logits, err = l.Logits(r.Prompt, r.Policy)
+			o.logits, err = l.Prefill(r.Prompt, 0)
 		}
 		if err != nil {
 			t.Fatal(err)

@@ -20,6 +20,8 @@ type stageActor struct {
 	router *actor.PID
 	next   *actor.PID // nil on the last stage
 	device int
+	index  int          // place in the pipeline
+	trace  Trace        // may be nil
 	busy   atomic.Int64 // nanoseconds in kernels
 
 	inside []*credit // in order of arrival
@@ -63,7 +65,12 @@ var epoch = time.Now()
 func (s *stageActor) run(c actor.Context, b *credit) {
 	begin := time.Since(epoch)
 	layer, done, err := s.stage.Advance(b.batch)
-	s.busy.Add(int64(time.Since(epoch) - begin))
+	end := time.Since(epoch)
+	s.busy.Add(int64(end - begin))
+	if s.trace != nil {
+		s.trace(Turn{Device: s.device, Stage: s.index, Layer: s.stage.Span.Lo + b.segment, Expert: -1,
+			Batch: b.batch.ID, Rows: b.batch.Frame.Rows.N, Begin: begin, End: end})
+	}
 	switch {
 	case err != nil:
 		b.err = err

@@ -27,6 +27,7 @@ type Options struct {
 	// than stages, so that none waits for the head, or a single one when nothing can run beside it.
 	Sched sched.Config
 	Tap   stages.Tap   // may be nil; called on the lanes of the stages, on several at once
+	Trace Trace        // may be nil
 	Log   *slog.Logger // may be nil
 
 	newLane func() runner // nil: newLane
@@ -137,7 +138,7 @@ func (e *Engine) spawnAll(o *Options, plan model.Plan, scheduler *sched.Schedule
 		if err != nil {
 			return err
 		}
-		e.stages[i] = &stageActor{stage: on.stages[i], router: r, next: next, device: o.Placement.Stages[i].Device}
+		e.stages[i] = &stageActor{stage: on.stages[i], router: r, next: next, device: o.Placement.Stages[i].Device, index: i, trace: o.Trace}
 		if next, err = e.spawn(fmt.Sprintf("stage-%d", i), e.stages[i], on.lane); err != nil {
 			return err
 		}
@@ -154,7 +155,7 @@ func (e *Engine) spawnExperts(o *Options) ([][]*actor.PID, error) {
 	for layer, homes := range o.Placement.Experts {
 		for x, home := range homes {
 			on := e.devices[home]
-			pid, err := e.spawn(fmt.Sprintf("expert-%d.%d", layer, x), &expertActor{layer: layer, expert: x, on: on}, on.lane)
+			pid, err := e.spawn(fmt.Sprintf("expert-%d.%d", layer, x), &expertActor{layer: layer, expert: x, on: on, device: home, trace: o.Trace}, on.lane)
 			if err != nil {
 				return nil, err
 			}

@@ -7,6 +7,29 @@ import (
 	"strings"
 )
 
+// Compare holds scanned headers against a list of tensors: names, shapes, dtypes, scale groups, as Open
+// does. It looks at no values, so it serves sparse files and checkpoints too large to open.
+func Compare(headers []Header, wants []Want) error {
+	l := &listing{}
+	for _, h := range headers {
+		l.files = append(l.files, fileInfo{found: true, size: h.Bytes})
+	}
+	name := func(i int) string { return wants[i].Name }
+	if err := firstOf(l.expect(len(wants), name)); err != nil {
+		return err
+	}
+	bad := make([]error, len(wants))
+	tensors := make([]Tensor, len(wants))
+	for i, h := range headers {
+		bad[i] = compare(h, wants[i])
+		tensors[i] = Tensor{File: h.File, Groups: h.Groups}
+	}
+	if err := firstOf(collect(bad, name)); err != nil {
+		return err
+	}
+	return compareClasses(tensors, wants)
+}
+
 const useItsConfig = "use the config that came with this checkpoint"
 
 // compare holds a header against what the model wants.

@@ -22,6 +22,7 @@ const (
 	defaultRows     = 128 // --prefill-chunk: as many rows as make a matrix worth reading
 	defaultMaxBatch = 8   // --max-batch
 	maxRows         = 1 << 16
+	maxMicrobatches = 1 << 10
 	// drawBytes bounds the logits of a batch: where every position is drawn from, as many draws fit a
 	// batch as fill this.
 	drawBytes = 64 << 20
@@ -43,6 +44,8 @@ func engineFlags() []cli.Flag {
 		&cli.StringFlag{Name: "arith", Value: "int8", Usage: "`NAME` arithmetic: exact, int8 or reference", Category: engineCategory},
 		&cli.IntFlag{Name: "prefill-chunk", Value: defaultRows, Usage: "most tokens computed at a time", Category: engineCategory},
 		&cli.IntFlag{Name: "max-batch", Value: defaultMaxBatch, Usage: "requests that run at a time", Category: engineCategory},
+		&cli.IntFlag{Name: "microbatches", Usage: "batches in flight", DefaultText: "one more than stages, one for a single device", Category: engineCategory},
+		&cli.StringFlag{Name: "trace", Usage: "`FILE` for a Chrome trace of stages and experts (chrome://tracing, ui.perfetto.dev)", TakesFile: true, Category: engineCategory},
 		&cli.BoolFlag{Name: "shm", Usage: "copy the checkpoint into /dev/shm first, and remove it at the end", Category: engineCategory},
 	}
 }
@@ -56,6 +59,7 @@ type launch struct {
 	arith     kernels.Arith
 	binding   kernels.Binding
 	shm       bool
+	trace     string // file, "" for none
 	limits    sched.Config
 }
 
@@ -67,7 +71,7 @@ func readLaunch(c *cli.Context) (l launch, err error) {
 	if l.config, err = l.dir.config(); err != nil {
 		return l, err
 	}
-	l.shm = c.Bool("shm")
+	l.shm, l.trace = c.Bool("shm"), c.String("trace")
 	if l.arith, err = kernels.ParseArith(c.String("arith")); err != nil {
 		return l, badFlag("arith", err)
 	}
@@ -86,6 +90,11 @@ func readLaunch(c *cli.Context) (l launch, err error) {
 		return l, err
 	}
 	l.limits = sched.Config{Model: l.config, Stages: len(l.placement.Stages), Rows: rows, Sequences: sequences}
+	if c.IsSet("microbatches") {
+		if l.limits.Batches, err = intWithin(c, "microbatches", maxMicrobatches); err != nil {
+			return l, err
+		}
+	}
 	l.limits.PadSizes, err = readPadSizes(c, l.config)
 	return l, err
 }
@@ -177,7 +186,7 @@ func (l *launch) limit(requests []sched.Request, drawn bool) {
 // check says what of a request can be said without running it, so that a model is not loaded for nothing.
 func (l *launch) check(r sched.Request) error {
 	limits := l.limits
-	limits.Batches = 1 // the engine's own choice, which does not matter here
+	limits.Batches = max(limits.Batches, 1) // the engine's own choice does not matter here
 	s, err := sched.New(limits)
 	if err != nil {
 		return err
@@ -192,6 +201,7 @@ func (l *launch) concurrency() int { return 2 * l.limits.Sequences }
 type session struct {
 	*actors.Engine
 	model *opened
+	trace *traceFile // may be nil
 }
 
 // start opens the model and starts the engine.
@@ -200,12 +210,20 @@ func (p *program) start(ctx context.Context, l launch) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	e, err := actors.Start(ctx, actors.Options{Model: l.config, Weights: m.Weights, Placement: l.placement, Arith: l.arith,
-		Binding: l.binding, Sched: l.limits, Log: p.logs.plain("actors")})
-	if err != nil {
-		return nil, errors.Join(err, m.Close())
+	var t *traceFile
+	var turns actors.Trace
+	if l.trace != "" {
+		if t, err = newTraceFile(l.trace, l.placement); err != nil {
+			return nil, errors.Join(err, m.Close())
+		}
+		turns = t.turn
 	}
-	return &session{e, m}, nil
+	e, err := actors.Start(ctx, actors.Options{Model: l.config, Weights: m.Weights, Placement: l.placement, Arith: l.arith,
+		Binding: l.binding, Sched: l.limits, Trace: turns, Log: p.logs.plain("actors")})
+	if err != nil {
+		return nil, errors.Join(err, t.Close(), m.Close())
+	}
+	return &session{e, m, t}, nil
 }
 
 // Close stops the engine and gives the model back, in this order.
@@ -215,7 +233,7 @@ func (s *session) Close() error {
 	if err := s.Stop(ctx); err != nil {
 		return err // the weights may still be in use
 	}
-	return s.model.Close()
+	return errors.Join(s.trace.Close(), s.model.Close())
 }
 
 // closeInto closes at the end of a function and keeps the first error.

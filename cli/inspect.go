@@ -123,7 +123,7 @@ func (i *inspection) checkHeaders(ctx context.Context, p *program, dir directory
 	}
 	wants := model.Tensors(i.Config)
 	i.addTensors(wants)
-	if !i.try("tensors", compareHeaders(i.headers, load.Wants(i.Config)), "shapes, dtypes and scale groups as configured") {
+	if !i.try("tensors", ckpt.Compare(i.headers, load.Wants(i.Config)), "shapes, dtypes and scale groups as configured") {
 		return
 	}
 	i.note("layer order", "note", "taken as 0, 1, 10, …, 2, as released: layers of one shape cannot tell")

@@ -105,43 +105,6 @@ func (i *inspection) classes() (rows [][]string) {
 	return rows
 }
 
-// compareHeaders holds headers against what the configuration wants. It is the part of ckpt.Open that can
-// be done where files have no values.
-func compareHeaders(headers []ckpt.Header, wants []ckpt.Want) error {
-	if len(headers) != len(wants) {
-		return fmt.Errorf("%d files, want %d: use the config that came with this checkpoint", len(headers), len(wants))
-	}
-	classes := map[string]int{}
-	for n, h := range headers {
-		w := wants[n]
-		fits := h.Groups == 0 && w.Plain
-		for _, g := range w.Groups {
-			fits = fits || h.Groups == g
-		}
-		if !fits || !h.Weight.Shape.Equal(w.Shape) {
-			return fmt.Errorf("%s: %s: %v with %d scale groups, want shape %v, %s: use the config that came with this checkpoint",
-				h.File, w.Name, h.Weight, h.Groups, w.Shape, storedAs(w))
-		}
-		if first, seen := classes[w.Class]; w.Class != "" && seen && headers[first].Groups != h.Groups {
-			return fmt.Errorf("%s: %s: %d scale groups, want %d as %s has: files of two checkpoints are mixed",
-				h.File, w.Name, h.Groups, headers[first].Groups, headers[first].File)
-		} else if !seen {
-			classes[w.Class] = n
-		}
-	}
-	return nil
-}
-
-func storedAs(w ckpt.Want) string {
-	switch {
-	case len(w.Groups) == 0:
-		return "float32"
-	case w.Plain:
-		return fmt.Sprintf("float32 or int8 with scale groups of %v", w.Groups)
-	}
-	return fmt.Sprintf("int8 with scale groups of %v", w.Groups)
-}
-
 // sparse tells whether a checkpoint's files are of true size but empty, as `new --sparse` makes them: no
 // embedding is all zeros at its beginning, middle and end.
 func sparse(dir directory, headers []ckpt.Header) bool {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -142,6 +143,35 @@ func TestEvents(t *testing.T) {
 	slices.Sort(keys)
 	if want := []string{"finish", "id", "prompt_tokens", "seconds_decode", "seconds_prefill", "text", "tokens", "tokens_per_second"}; !slices.Equal(keys, want) {
 		t.Errorf("keys %v, want %v", keys, want)
+	}
+}
+
+// TestTrace reads the trace of a pipeline: every stage on its device, every expert on its own.
+func TestTrace(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "trace.json")
+	troupe(t, "", "run", "-q", "--max-tokens", "4", "--devices", "cpu:1,cpu:1", "--expert-devices", "cpu:1", "--placement", "spread", "--trace", path, "Tale:").ok(t)
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var events []struct {
+		Cat string
+		Ph  string
+		Pid int
+		Dur float64
+	}
+	if err := json.Unmarshal(raw, &events); err != nil {
+		t.Fatal(err)
+	}
+	count := map[string]int{}
+	for _, e := range events {
+		if count[e.Cat+e.Ph]++; e.Ph == "X" && (e.Dur <= 0 || (e.Cat == "expert") != (e.Pid == 2)) {
+			t.Errorf("%+v: experts live on device 2, stages on 0 and 1", e)
+		}
+	}
+	// Four batches, the prompt and three tokens, through 2 stages of 3 layers: 4 segments each.
+	if count["M"] != 3 || count["stageX"] != 4*2*4 || count["expertX"] < 4*6*2 {
+		t.Errorf("events %v", count)
 	}
 }
 

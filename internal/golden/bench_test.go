@@ -19,7 +19,7 @@ func BenchmarkDemoDecode(b *testing.B) {
 	for _, a := range []kernels.Arith{kernels.Int8, kernels.Exact, kernels.Reference} {
 		for _, threads := range []int{1, 2} {
 			b.Run(a.String()+map[int]string{1: "/threads=1", 2: "/threads=2"}[threads], func(b *testing.B) {
-				l, err := NewLoop(m, a, "", threads, 128, nil)
+				l, err := newLoop(m, a, "", threads, 128, nil)
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -56,7 +56,7 @@ func BenchmarkDemoPrefill(b *testing.B) {
 	}
 	for _, a := range []kernels.Arith{kernels.Int8, kernels.Exact} {
 		b.Run(a.String(), func(b *testing.B) {
-			l, err := NewLoop(m, a, "", 2, 128, nil)
+			l, err := newLoop(m, a, "", 2, 128, nil)
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -16,7 +16,6 @@ import (
 	"troupe/kernels"
 	"troupe/model/demo"
 	"troupe/router"
-	"troupe/stages"
 	"troupe/tokens"
 )
 
@@ -122,24 +121,4 @@ func TestDemoLoss(t *testing.T) {
 			t.Errorf("%v, %d experts: loss %.6f, want %.6f within %v", c.arith, c.experts, got/float64(n), want/float64(n), c.within)
 		}
 	}
-}
-
-// Loss is the summed negative log probability of a document's ids after the first.
-func (l *Loop) Loss(ids []int32) (float64, error) {
-	l.begin(nil)
-	for i, id := range ids[:len(ids)-1] {
-		l.Batch.AddRow(0, stages.Row{Token: id, Pos: int32(i), Prompt: true})
-		l.Batch.AddDraw(stages.Draw{Kind: stages.Score, Target: ids[i+1]})
-	}
-	if _, err := l.run(); err != nil {
-		return 0, err
-	}
-	sum := 0.0
-	for _, d := range l.Batch.Drawn {
-		if d.Err != nil {
-			return 0, d.Err
-		}
-		sum -= float64(d.LogProb)
-	}
-	return sum, nil
 }

@@ -10,6 +10,7 @@ import (
 	"troupe/ckpt"
 	"troupe/internal/load"
 	"troupe/internal/npy"
+	"troupe/internal/solo"
 	"troupe/kernels"
 	_ "troupe/kernels/cpu"
 	_ "troupe/kernels/ref"
@@ -37,9 +38,18 @@ func forEach(t *testing.T, f func(t *testing.T, c *Case, m *load.Model, library 
 	}
 }
 
-func open(t *testing.T, m *load.Model, a kernels.Arith, library string, tap stages.Tap) *Loop {
+// newLoop makes the plainest engine over a model.
+func newLoop(m *load.Model, a kernels.Arith, library string, threads, rows int, tap stages.Tap) (*solo.Loop, error) {
+	binding, err := kernels.ParseBinding(library)
+	if err != nil {
+		return nil, err
+	}
+	return solo.New(solo.Options{Config: m.Config, Weights: m.Weights, Arith: a, Binding: binding, Threads: threads, Rows: rows, Tap: tap})
+}
+
+func open(t *testing.T, m *load.Model, a kernels.Arith, library string, tap stages.Tap) *solo.Loop {
 	t.Helper()
-	l, err := NewLoop(m, a, library, 2, m.Config.SequenceLen, tap)
+	l, err := newLoop(m, a, library, 2, 0, tap)
 	if err != nil {
 		t.Fatal(err)
 	}
