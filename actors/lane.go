@@ -3,6 +3,7 @@ package actors
 import (
 	"math"
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -83,7 +84,8 @@ func (l *lane) stop() {
 }
 
 func (l *lane) run() {
-	runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+	runtime.LockOSThread()      // never unlocked: the thread ends with the goroutine
+	debug.SetPanicOnFault(true) // pages of mapped weights may become unreadable: stages make an error of it
 	defer close(l.done)
 	var turns []func()
 	for {

@@ -1,6 +1,7 @@
 package stages
 
 import (
+	"errors"
 	"fmt"
 
 	"troupe/kernels"
@@ -49,10 +50,22 @@ func (l *Libraries) library(op kernels.Op, layer int) (kernels.Library, error) {
 	return lib, nil
 }
 
+var errUnreadable = errors.New("the weights cannot be read: a file of the checkpoint has been cut short, or its disk failed: restore the file and start again")
+
 // segment is a run of calls as kernels, one for each run of calls of one library.
 type segment []kernels.Kernel
 
-func (s segment) run(f *kernels.Frame) error {
+// A page of the weights that cannot be read any more (the file was cut short, its disk failed) is an
+// error where the goroutine has asked for panics on faults, as the lanes of devices do.
+func (s segment) run(f *kernels.Frame) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			if _, fault := r.(interface{ Addr() uintptr }); !fault {
+				panic(r)
+			}
+			err = errUnreadable
+		}
+	}()
 	for _, k := range s {
 		if err := k.Run(f); err != nil {
 			return err

@@ -95,6 +95,9 @@ func (p *pool) run(j job, items, nanos int) {
 	}
 	p.lead()
 	if f := p.failed.Load(); f != nil {
+		if _, fault := f.value.(interface{ Addr() uintptr }); fault {
+			panic(f.value) // of a mapped file: the caller of the kernel makes an error of it
+		}
 		panic(fmt.Sprintf("BUG: kernels/cpu: in a worker: %v\n%s", f.value, f.stack))
 	}
 }
@@ -143,6 +146,7 @@ func (p *pool) join() {
 // serve is the life of a worker.
 func (p *pool) serve(worker int) {
 	defer p.ended.Done()
+	debug.SetPanicOnFault(true)
 	for seen := uint64(0); ; {
 		s := p.await(seen)
 		if s == poolClosed {
