@@ -6,7 +6,6 @@
 //   - A [Routing] gathers the choices of a batch at one layer and groups them by expert, so that each
 //     expert gets one piece of work. Every (row, rank) pair has its own place for the result, and the
 //     sum over a row's pairs runs in rank order: the order of arrival does not matter (contract N3).
-//   - [Counters] add up what was chosen.
 //
 // The softmax over all experts before, and the weighted sum after, are kernels (ops route and combine).
 // Gates are the probabilities themselves, without renormalisation: so does the reference, and in

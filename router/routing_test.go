@@ -156,7 +156,6 @@ func TestRoutingAllocatesNothing(t *testing.T) {
 		probs[i] = randomProbs(rng, experts)
 	}
 	var r Routing
-	c := NewCounters(2, experts)
 	batch := func() {
 		r.Reset(experts)
 		for _, p := range probs {
@@ -165,33 +164,10 @@ func TestRoutingAllocatesNothing(t *testing.T) {
 			}
 		}
 		r.Groups()
-		c.Count(1, &r)
 	}
 	batch()
 	if n := testing.AllocsPerRun(100, batch); n != 0 {
 		t.Errorf("%v allocations a batch, want 0", n)
-	}
-}
-
-func TestCounters(t *testing.T) {
-	c := NewCounters(3, 2)
-	var r Routing
-	for range 5 {
-		r.Reset(2)
-		for _, p := range [][]float32{{.25, .75}, {.5, .5}} {
-			if err := r.Add(p, 1); err != nil {
-				t.Fatal(err)
-			}
-		}
-		c.Count(1, &r)
-	}
-	for layer, want := range []struct {
-		pairs []uint64
-		gates []float64
-	}{{[]uint64{0, 0}, []float64{0, 0}}, {[]uint64{5, 5}, []float64{2.5, 3.75}}, {[]uint64{0, 0}, []float64{0, 0}}} {
-		if pairs, gates := c.Layer(layer); !slices.Equal(pairs, want.pairs) || !slices.Equal(gates, want.gates) {
-			t.Errorf("layer %d: %v %v, want %v %v", layer, pairs, gates, want.pairs, want.gates)
-		}
 	}
 }
 
