@@ -30,15 +30,17 @@ func (a *attend) run(f *kernels.Frame) {
 	}
 	a.frame = f
 	a.lib.pool.run(&a.store, n, 3*c.KVHeads*c.KeySize)
-	keys := 0
+	keys, longest := 0, 0
 	for r := range n {
-		keys += a.keys(r)
+		keys, longest = keys+a.keys(r), max(longest, a.keys(r))
 	}
 	// Heads of a group share the keys that they read; a single row has them on all threads instead.
 	a.group = c.Heads / c.KVHeads
 	if n*c.KVHeads < 4*a.lib.pool.threads && a.lib.pool.threads > 1 {
 		a.group = 1
 	}
+	width := a.group * c.KeySize
+	a.lib.reserve(sizes{p: a.group * padded(longest), wide: c.KeySize * kernels.BlockTokens, block: width, group: a.group})
 	a.lib.pool.run(a, n*c.Heads/a.group, keys/n*a.group*(c.KeySize+8))
 	a.frame = nil
 }
@@ -51,6 +53,9 @@ func (a *attend) keys(r int) int {
 	return int(a.frame.Rows.Pos[r]) + 1
 }
 
+// padded is a number of keys rounded up to whole cache blocks.
+func padded(keys int) int { return ceilDiv(keys, kernels.BlockTokens) * kernels.BlockTokens }
+
 func (a *attend) do(worker, lo, hi int) {
 	runs := a.call.Heads / a.group
 	for t := lo; t < hi; t++ {
@@ -62,21 +67,19 @@ func (a *attend) do(worker, lo, hi int) {
 func (a *attend) heads(s *scratch, r, first int) {
 	c, rows := a.call, &a.frame.Rows
 	size, keys := c.KeySize, a.keys(r)
-	view := view{a.frame.Cache, &a.frame.Cache.Layers[c.Layer], rows.Tables[rows.Seq[r]], first / (c.Heads / c.KVHeads)}
-	padded := ceilDiv(keys, kernels.BlockTokens) * kernels.BlockTokens
-	s.p, s.wide = grow(s.p, a.group*padded), grow(s.wide, size*kernels.BlockTokens)
+	view := view{a.lib.loops, a.frame.Cache, &a.frame.Cache.Layers[c.Layer], rows.Tables[rows.Seq[r]], first / (c.Heads / c.KVHeads)}
+	stride := padded(keys) // of the weights of a head
 	at := (r*c.Heads + first) * size
 	q, y := a.frame.Bufs[c.In[0]][at:][:a.group*size], a.frame.Bufs[c.Out[0]][at:][:a.group*size]
 
 	for j := 0; j < keys && rows.Keyless[r] == 0; j += kernels.BlockTokens {
 		k := view.keys(s.wide, j)
 		for h := range a.group {
-			a.lib.loops.scores((*[kernels.BlockTokens]float32)(s.p[h*padded+j:]), q[h*size:][:size], k)
+			a.lib.loops.scores((*[kernels.BlockTokens]float32)(s.p[h*stride+j:]), q[h*size:][:size], k)
 		}
 	}
-	s.group = grow(s.group, a.group)
 	for h := range a.group {
-		p := s.p[h*padded:][:keys]
+		p := s.p[h*stride:][:keys]
 		a.weigh(p, r)
 		s.group[h] = sumKeys(p)
 		if a.arith == kernels.Reference {
@@ -85,7 +88,7 @@ func (a *attend) heads(s *scratch, r, first int) {
 			}
 		}
 	}
-	a.values(s, y, &view, keys, padded)
+	a.values(s, y, &view, keys, stride)
 	for h := range a.group {
 		out := y[h*size:][:size]
 		if a.arith == kernels.Reference {
@@ -125,19 +128,19 @@ func (a *attend) weigh(p []float32, r int) {
 }
 
 // values: y = sum of p v for each head, in blocks of keys.
-func (a *attend) values(s *scratch, y []float32, v *view, keys, padded int) {
+func (a *attend) values(s *scratch, y []float32, v *view, keys, stride int) {
 	size := a.call.KeySize
-	s.block = grow(s.block, len(y))
+	sums := s.block[:len(y)]
 	clear(y)
 	for lo := 0; lo < keys; lo += kernels.BlockKeys {
-		clear(s.block)
+		clear(sums)
 		for j := lo; j < min(lo+kernels.BlockKeys, keys); j += kernels.BlockTokens {
 			rows := v.values(s.wide, j)
 			for h := range a.group {
-				a.addRows(s.block[h*size:][:size], rows, s.p[h*padded+j:][:min(kernels.BlockTokens, keys-j)])
+				a.addRows(sums[h*size:][:size], rows, s.p[h*stride+j:][:min(kernels.BlockTokens, keys-j)])
 			}
 		}
-		for i, sum := range s.block {
+		for i, sum := range sums {
 			y[i] += sum
 		}
 	}

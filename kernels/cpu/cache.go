@@ -13,7 +13,7 @@ func (j *storeJob) do(_, lo, hi int) {
 	width := c.KVHeads * c.KeySize
 	for r := lo; r < hi; r++ {
 		k, v := j.frame.Bufs[c.In[1]][r*width:][:width], j.frame.Bufs[c.In[2]][r*width:][:width]
-		store := view{j.frame.Cache, &j.frame.Cache.Layers[c.Layer], rows.Tables[rows.Seq[r]], 0}
+		store := view{j.lib.loops, j.frame.Cache, &j.frame.Cache.Layers[c.Layer], rows.Tables[rows.Seq[r]], 0}
 		for h := range c.KVHeads {
 			store.head = h
 			store.put(int(rows.Pos[r]), k[h*c.KeySize:][:c.KeySize], v[h*c.KeySize:][:c.KeySize])
@@ -23,6 +23,7 @@ func (j *storeJob) do(_, lo, hi int) {
 
 // view is the cache of one layer as one sequence and one key head see it (kernels.Cache has the layout).
 type view struct {
+	loops *loops
 	cache *kernels.Cache
 	layer *kernels.CacheLayer
 	table []int32
@@ -71,8 +72,6 @@ func (v *view) widened(dst, full []float32, half []uint16, pos int) []float32 {
 		return full[at:][:n]
 	}
 	dst = dst[:n]
-	for i, b := range half[at:][:n] {
-		dst[i] = tensor.FromBF16(b)
-	}
+	v.loops.widenBF16(dst, half[at:][:n])
 	return dst
 }

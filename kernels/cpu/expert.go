@@ -24,7 +24,7 @@ func (e *expert) run(f *kernels.Frame) {
 	gate, down := e.gateUp.weights[0], e.down.weights[0]
 	n := len(f.Work.Row)
 	for i := range e.hidden {
-		e.hidden[i] = grow(e.hidden[i], n*gate.Out)
+		e.hidden[i] = atLeast(e.hidden[i], n*gate.Out)
 		e.gateUp.ys[i].data = e.hidden[i]
 	}
 	e.gateUp.begin(vectors{data: f.Bufs[e.call.In[0]], width: gate.In, index: f.Work.Row}, n)

@@ -37,6 +37,15 @@ func widenScaled(dst []float32, q []int8, scale []float32) {
 	}
 }
 
+func widenBF16(dst []float32, b []uint16) {
+	out := unsafe.Slice((*[4]uint32)(unsafe.Pointer(unsafe.SliceData(dst))), len(dst)/4)
+	in := unsafe.Slice((*[4]uint16)(unsafe.Pointer(unsafe.SliceData(b))), len(b)/4)[:len(out)]
+	for i := range out {
+		d, h := &out[i], &in[i]
+		d[0], d[1], d[2], d[3] = uint32(h[0])<<16, uint32(h[1])<<16, uint32(h[2])<<16, uint32(h[3])<<16
+	}
+}
+
 func axpy4(y, w0, w1, w2, w3 []float32, x *[4]float32) {
 	n := len(y)
 	w0, w1, w2, w3 = w0[:n], w1[:n], w2[:n], w3[:n]

@@ -73,8 +73,7 @@ type lanes8 struct {
 // sumSingle: sums[c] = sum over k of x[k] * w[k*stride+c].
 func sumSingle(s *scratch, sums []int32, x, w []int8, stride int) {
 	words, cols := len(sums)/8, len(sums)
-	s.lanes = grow(s.lanes, words)
-	acc := s.lanes
+	acc := s.lanes[:words]
 	clear(acc)
 	offset := int32(0)
 	for k := 0; k < len(x); k += 2 {
@@ -161,22 +160,22 @@ func pack(words []uint64, a, b, c []int8) {
 func sumTriples(s *scratch, sums []int32, q *quantRows, r0, lo, hi int, w []int8, stride, cols int) {
 	clear(sums)
 	triples := len(sums) / (3 * cols)
-	s.words, s.tile = grow(s.words, triples*cols), grow(s.tile, 4*cols)
+	words, tile := s.words[:triples*cols], s.tile[:4*cols]
 	for k := 0; k < hi-lo; {
 		end := min(k+tripleRows, hi-lo)
-		clear(s.words)
+		clear(words)
 		for ; k < end; k += 4 {
 			for i := range min(4, end-k) {
-				copy(s.tile[i*cols:(i+1)*cols], w[(k+i)*stride:])
+				copy(tile[i*cols:(i+1)*cols], w[(k+i)*stride:])
 			}
 			for t := range triples {
 				var x [4]uint64 // zero beyond the end, whatever the tile holds there
 				copy(x[:], q.triple(r0/3 + t)[lo+k:lo+end])
-				addFour(s.words[t*cols:][:cols], s.tile, &x)
+				addFour(words[t*cols:][:cols], tile, &x)
 			}
 		}
 		for t := range triples {
-			addLanes(sums[3*t*cols:], s.words[t*cols:][:cols])
+			addLanes(sums[3*t*cols:], words[t*cols:][:cols])
 		}
 		k = end
 	}

@@ -81,23 +81,3 @@ func (k kernel) Run(f *kernels.Frame) error {
 	}
 	return nil
 }
-
-// scratch is the memory of one worker; each op grows what it uses.
-type scratch struct {
-	lanes []lanes8  // int8, one row: running sums [columns/8]
-	tile  []int8    // int8, three rows: weights of four inputs [4 columns]
-	words []uint64  // int8, three rows: running sums [columns]
-	sums  []int32   // int8: block sums [rows columns]
-	block []float32 // block sums [rows columns]
-	group []float32 // group sums [rows columns]
-	wide  []float32 // weights as float32, or keys and values of a block
-	p     []float32 // attention weights [heads keys]
-}
-
-// grow returns a slice of length n with whatever it held, or a new one when it is too short.
-func grow[T any](s []T, n int) []T {
-	if cap(s) < n {
-		return make([]T, n+n/4)[:n]
-	}
-	return s[:n]
-}

@@ -17,6 +17,8 @@ type loops struct {
 	widen func(dst []float32, q []int8)
 	// widenScaled: dst[c] = bfloat16(float32(q[c]) * scale[c]).
 	widenScaled func(dst []float32, q []int8, scale []float32)
+	// widenBF16: dst[i] = b[i], exactly; the number of elements is a multiple of BlockTokens.
+	widenBF16 func(dst []float32, b []uint16)
 	// axpy4: y[c] += x[i] * w_i[c] for i = 0, 1, 2, 3, in this order, each product rounded.
 	axpy4     func(y, w0, w1, w2, w3 []float32, x *[4]float32)
 	axpy4int8 func(y []float32, w0, w1, w2, w3 []int8, x *[4]float32)

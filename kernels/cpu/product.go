@@ -49,26 +49,30 @@ func newProduct(lib *library, arith kernels.Arith, weights []*kernels.Weight) *p
 // rowTile is the number of rows that meet a tile of weights at once, a multiple of 3 (generic_int8.go).
 const rowTile = 12
 
-// Columns of a tile. One or two rows want long runs of weights, since that is how they come fast from
-// memory; more rows want what they share to stay in the first cache.
+// Columns of a tile. Few rows want long runs of weights, since that is how they come fast from memory;
+// more rows want what they share to stay in the first cache.
 const (
 	wideTile   = 2048
 	narrowTile = 512
 	leastTile  = 128
+	fewRows    = 3
 )
 
-// begin takes n rows of x, quantises them where weights want it, and chooses the tiles.
+// begin takes n rows of x, chooses the tiles, and quantises the rows where weights want it.
 func (p *product) begin(x vectors, n int) {
 	p.x, p.n = x, n
+	cols := 0
 	for i := range p.weights {
 		p.cols[i] = narrowTile
-		if n < 3 {
+		if n < fewRows {
 			p.cols[i] = wideTile
 		}
 		for p.cols[i] > leastTile && p.lib.pool.hungry(p.tiles(i), p.nanos(i)) {
 			p.cols[i] /= 2
 		}
+		cols = max(cols, min(p.cols[i], p.weights[i].Out))
 	}
+	p.reserve(cols)
 	if p.arith != kernels.Int8 {
 		return
 	}
@@ -82,6 +86,16 @@ func (p *product) begin(x vectors, n int) {
 	if nanos > 0 {
 		p.lib.pool.run(&p.quant, ceilDiv(n, 3), nanos)
 	}
+}
+
+// reserve provides scratch memory for tiles of that many columns.
+func (p *product) reserve(cols int) {
+	all := min(p.n, rowTile) * cols
+	need := sizes{block: max(all, dotOutputs), group: all, wide: max(4*cols, dotOutputs*kernels.BlockRows)}
+	if p.arith == kernels.Int8 {
+		need.lanes, need.tile, need.words, need.sums = cols/8, 4*cols, all/3, all
+	}
+	p.lib.reserve(need)
 }
 
 // tiles is the number of tiles of the i-th weight.

@@ -9,7 +9,6 @@ import (
 // that only several sums at a time keep the adders busy: dotOutputs outputs meet each row together.
 func (p *product) byOutput(s *scratch, i, r0, r1, c0, c1 int) {
 	w, y := p.weights[i], &p.ys[i]
-	s.wide, s.block = grow(s.wide, dotOutputs*kernels.BlockRows), grow(s.block, dotOutputs)
 	for o := c0; o < c1; o += dotOutputs {
 		n := min(dotOutputs, c1-o)
 		for r := r0; r < r1; r++ {

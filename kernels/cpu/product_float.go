@@ -10,34 +10,36 @@ import (
 func (p *product) float(s *scratch, i, r0, r1, c0, c1 int) {
 	w, y := p.weights[i], &p.ys[i]
 	cols, rows := c1-c0, r1-r0
-	s.block, s.group, s.wide = grow(s.block, rows*cols), grow(s.group, rows*cols), grow(s.wide, 4*cols)
-	clear(s.group)
+	sums, group := s.block[:rows*cols], s.group[:rows*cols]
+	clear(group)
 	clearOutput(y, r0, r1, c0, c1)
 	groups := max(w.Groups, 1)
 	per := w.In / groups
 	for g := range groups {
 		for lo := g * per; lo < (g+1)*per; lo += kernels.BlockRows {
 			hi := min(lo+kernels.BlockRows, (g+1)*per)
-			clear(s.block)
-			if rows == 1 && w.Quantised() && p.arith != kernels.Reference {
-				p.int8Row(s.block, w, p.x.row(r0), lo, hi, c0)
+			clear(sums)
+			if rows <= fewRows && w.Quantised() && p.arith != kernels.Reference {
+				for r := r0; r < r1; r++ {
+					p.int8Row(sums[(r-r0)*cols:][:cols], w, p.x.row(r), lo, hi, c0)
+				}
 			} else {
-				p.floatRows(s, w, g, lo, hi, r0, r1, c0, c1)
+				p.floatRows(sums, s.wide, w, g, lo, hi, r0, r1, c0, c1)
 			}
-			for j, v := range s.block {
-				s.group[j] += v
+			for j, v := range sums {
+				group[j] += v
 			}
 		}
 		var scales []float32
 		if w.Quantised() && p.arith != kernels.Reference {
 			scales = w.Scales[g*w.Out+c0:]
 		}
-		endGroup(y, s.group, scales, r0, r1, c0, c1)
+		endGroup(y, group, scales, r0, r1, c0, c1)
 	}
 }
 
-// int8Row adds inputs lo to hi-1 of one row to sums, int8 weights taken as they are: for a single use it
-// does not pay to store them as float32.
+// int8Row adds inputs lo to hi-1 of one row to sums, int8 weights taken as they are: for few rows it does
+// not pay to store them as float32.
 func (p *product) int8Row(sums []float32, w *kernels.Weight, x []float32, lo, hi, c0 int) {
 	k, cols := lo, len(sums)
 	for ; k+4 <= hi; k += 4 {
@@ -51,21 +53,22 @@ func (p *product) int8Row(sums []float32, w *kernels.Weight, x []float32, lo, hi
 	}
 }
 
-// floatRows adds inputs lo to hi-1 of scale group g to the block sums of rows r0 to r1-1.
-func (p *product) floatRows(s *scratch, w *kernels.Weight, g, lo, hi, r0, r1, c0, c1 int) {
+// floatRows adds inputs lo to hi-1 of scale group g to the block sums of rows r0 to r1-1; wide is scratch
+// memory [4 columns].
+func (p *product) floatRows(sums, wide []float32, w *kernels.Weight, g, lo, hi, r0, r1, c0, c1 int) {
 	cols := c1 - c0
 	k := lo
 	for ; k+4 <= hi; k += 4 {
-		w0, w1 := p.factors(s.wide, w, g, k, c0, c1), p.factors(s.wide[cols:], w, g, k+1, c0, c1)
-		w2, w3 := p.factors(s.wide[2*cols:], w, g, k+2, c0, c1), p.factors(s.wide[3*cols:], w, g, k+3, c0, c1)
+		w0, w1 := p.factors(wide, w, g, k, c0, c1), p.factors(wide[cols:], w, g, k+1, c0, c1)
+		w2, w3 := p.factors(wide[2*cols:], w, g, k+2, c0, c1), p.factors(wide[3*cols:], w, g, k+3, c0, c1)
 		for r := r0; r < r1; r++ {
-			p.lib.loops.axpy4(s.block[(r-r0)*cols:][:cols], w0, w1, w2, w3, (*[4]float32)(p.x.row(r)[k:]))
+			p.lib.loops.axpy4(sums[(r-r0)*cols:][:cols], w0, w1, w2, w3, (*[4]float32)(p.x.row(r)[k:]))
 		}
 	}
 	for ; k < hi; k++ {
-		w0 := p.factors(s.wide, w, g, k, c0, c1)
+		w0 := p.factors(wide, w, g, k, c0, c1)
 		for r := r0; r < r1; r++ {
-			p.lib.loops.axpy1(s.block[(r-r0)*cols:][:cols], w0, p.x.row(r)[k])
+			p.lib.loops.axpy1(sums[(r-r0)*cols:][:cols], w0, p.x.row(r)[k])
 		}
 	}
 }

@@ -7,20 +7,20 @@ import "troupe/kernels"
 func (p *product) int8(s *scratch, i, r0, r1, c0, c1 int) {
 	w, y, q := p.weights[i], &p.ys[i], &p.quants[p.quantOf[i]]
 	cols, rows := c1-c0, r1-r0
-	s.sums, s.group = grow(s.sums, rows*cols), grow(s.group, rows*cols)
-	clear(s.group)
+	sums, group := s.sums[:rows*cols], s.group[:rows*cols]
+	clear(group)
 	clearOutput(y, r0, r1, c0, c1)
 	per, block := w.In/w.Groups, 0
 	for g := range w.Groups {
 		for lo := g * per; lo < (g+1)*per; lo += kernels.BlockRows {
 			hi := min(lo+kernels.BlockRows, (g+1)*per)
-			p.lib.loops.int8Block(s, s.sums, q, r0, r1, lo, hi, w.Q[lo*w.Out+c0:], w.Out, cols)
+			p.lib.loops.int8Block(s, sums, q, r0, r1, lo, hi, w.Q[lo*w.Out+c0:], w.Out, cols)
 			for r := range rows {
-				addScaled(s.group[r*cols:][:cols], s.sums[r*cols:][:cols], q.scale(r0+r, block))
+				addScaled(group[r*cols:][:cols], sums[r*cols:][:cols], q.scale(r0+r, block))
 			}
 			block++
 		}
-		endGroup(y, s.group, w.Scales[g*w.Out+c0:], r0, r1, c0, c1)
+		endGroup(y, group, w.Scales[g*w.Out+c0:], r0, r1, c0, c1)
 	}
 }
 
@@ -42,8 +42,7 @@ type quantRows struct {
 
 func (q *quantRows) resize(n, in, groups int) {
 	q.groups, q.in, q.blocks = groups, in, kernels.NumBlocks(in, groups)
-	q.q, q.scales = grow(q.q, n*in), grow(q.scales, n*q.blocks)
-	q.triples = grow(q.triples, n/3*in)
+	q.q, q.scales, q.triples = atLeast(q.q, n*in), atLeast(q.scales, n*q.blocks), atLeast(q.triples, n/3*in)
 }
 
 func (q *quantRows) row(r int) []int8 { return q.q[r*q.in:][:q.in] }

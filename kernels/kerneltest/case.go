@@ -1,10 +1,12 @@
 package kerneltest
 
 import (
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
 	"slices"
+	"testing"
 
 	"troupe/kernels"
 )
@@ -55,4 +57,17 @@ func (c Case) Check(lib kernels.Library) error {
 	}
 	defer j.close()
 	return j.check(lib)
+}
+
+// Allocs is how often the case allocates a run when it has run before (M3), with GOMAXPROCS at 1. It
+// tells nothing of what another process allocates.
+func (c Case) Allocs(lib kernels.Library) (float64, error) {
+	s := c.build(flushEnd)
+	defer s.mem.close()
+	k, err := lib.Compile(kernels.Segment{Arith: c.Arith, Calls: s.calls})
+	if err != nil {
+		return 0, fmt.Errorf("kerneltest: %s: %w", c.Name, err)
+	}
+	n := testing.AllocsPerRun(2, func() { err = errors.Join(err, k.Run(&s.frame)) })
+	return n, err
 }
