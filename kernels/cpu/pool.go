@@ -95,10 +95,11 @@ func (p *pool) run(j job, items, nanos int) {
 	}
 	p.lead()
 	if f := p.failed.Load(); f != nil {
-		if _, fault := f.value.(interface{ Addr() uintptr }); fault {
-			panic(f.value) // of a mapped file: the caller of the kernel makes an error of it
+		value := f.value
+		if _, fault := value.(interface{ Addr() uintptr }); fault {
+			panic(value) // of a mapped file: the caller of the kernel makes an error of it
 		}
-		panic(fmt.Sprintf("BUG: kernels/cpu: in a worker: %v\n%s", f.value, f.stack))
+		panic(fmt.Sprintf("BUG: kernels/cpu: in a worker: %v\n%s", value, f.stack))
 	}
 }
 
