@@ -95,11 +95,7 @@ func (p *pool) run(j job, items, nanos int) {
 	}
 	p.lead()
 	if f := p.failed.Load(); f != nil {
-		value := f.value
-		if _, fault := value.(interface{ Addr() uintptr }); fault {
-			panic(value) // of a mapped file: the caller of the kernel makes an error of it
-		}
-		panic(fmt.Sprintf("BUG: kernels/cpu: in a worker: %v\n%s", value, f.stack))
+		f.raise()
 	}
 }
 
@@ -182,6 +178,16 @@ func (p *pool) help(worker int) {
 		p.state.Add(^uint64(0))
 	}()
 	p.work(worker)
+}
+
+// raise panics on the caller with a worker's panic. That of a fault in a mapped file stays what it is: the
+// caller of the kernel makes an error of it.
+func (f *failure) raise() {
+	value := f.value
+	if _, fault := value.(interface{ Addr() uintptr }); fault {
+		panic(value)
+	}
+	panic(fmt.Sprintf("BUG: kernels/cpu: in a worker: %v\n%s", value, f.stack))
 }
 
 // await returns the first state of another generation than seen.
