@@ -11,8 +11,8 @@ import (
 
 // Grok-1 (xai-org/grok-1, model.py): decoder layers of grouped-query attention and a mixture of
 // experts, each between two RMSNorms ("sandwich"), tied embedding, no biases.
-
-// Buffers of the plan. Mid alternates between two by layer, so that a segment (the end of one layer and
+//
+// These are the buffers of its plan. Mid alternates between two by layer, so that a segment (the end of one layer and
 // the beginning of the next) never overwrites what it reads and can be run again.
 const (
 	hidden kernels.Slot = iota

@@ -6,8 +6,8 @@
 // is the same for all:
 //
 //   - pool.go: the threads of a device and the fork and join of one op
-//   - product.go: rows times weights, the heart of linear, route, expert and head
-//   - int8.go, float.go, dot.go: the inner loops of the portable variant
+//   - product.go, product_*.go: rows times weights, the heart of linear, route, expert and head
+//   - loops.go: the table of inner loops; generic.go, generic_*.go: those of the portable variant
 //   - one file for each other op
 //
 // Weights are read in place in the checkpoint's layout, so loading copies nothing. Scratch memory
