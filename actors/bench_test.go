@@ -88,7 +88,11 @@ func (r rig) bench(b *testing.B) {
 }
 
 func openDemo(b *testing.B) *load.Model {
-	m, err := load.Open(b.Context(), demo.FS(), ckpt.Options{})
+	c, err := load.Config(demo.FS())
+	if err != nil {
+		b.Fatal(err)
+	}
+	m, err := load.Open(b.Context(), demo.FS(), c, ckpt.Options{})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -44,7 +44,7 @@ func (d *device) open(ctx context.Context, o *Options, plan model.Plan, index in
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		opened, err := stages.NewStage(o.Model, plan, s.Span, o.Weights, d.libs, size, o.Tap)
+		opened, err := stages.NewStage(o.Model, plan, s.Span, o.Weights, d.libs, size, nil)
 		if err != nil {
 			return fmt.Errorf("actors: device %d (%s): stage %d: %w", index, d.Name, i, err)
 		}

@@ -26,7 +26,6 @@ type Options struct {
 	// Sched holds the limits. Start fills in Model and Stages, and Batches when it is 0: one batch more
 	// than stages, so that none waits for the head, or a single one when nothing can run beside it.
 	Sched sched.Config
-	Tap   stages.Tap   // may be nil; called on the lanes of the stages, on several at once
 	Trace Trace        // may be nil
 	Log   *slog.Logger // may be nil
 

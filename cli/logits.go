@@ -3,15 +3,14 @@ package main
 import (
 	"bufio"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
+	"troupe/internal/npy"
 	"troupe/stages/sched"
 )
 
@@ -107,12 +106,12 @@ func (s *session) writeLogits(ctx context.Context, f io.Writer, r sched.Request)
 	if err != nil {
 		return err
 	}
-	w := bufio.NewWriterSize(f, 1<<20)
 	vocab := s.model.Config.VocabSize
-	if _, err := io.WriteString(w, npyHeader(len(r.Prompt), vocab)); err != nil {
+	out := bufio.NewWriterSize(f, 1<<20)
+	w, err := npy.NewWriter(out, len(r.Prompt), vocab)
+	if err != nil {
 		return err
 	}
-	row := make([]byte, 0, 4*vocab)
 	next := 0
 	for e := range stream.Events() {
 		switch {
@@ -120,27 +119,15 @@ func (s *session) writeLogits(ctx context.Context, f io.Writer, r sched.Request)
 			return e.Err
 		case e.Done && e.Finish == sched.Cancelled:
 			return errInterrupted
-		case e.Done && next == len(r.Prompt):
-			return w.Flush()
-		case e.Done, e.Index != next || len(e.Logits) != vocab:
+		case e.Done:
+			return errors.Join(w.Close(), out.Flush())
+		case e.Index != next || len(e.Logits) != vocab:
 			return fmt.Errorf("BUG: logits of position %d, %d of them, want position %d, %d", e.Index, len(e.Logits), next, vocab)
 		}
-		row = row[:0]
-		for _, v := range e.Logits {
-			row = binary.LittleEndian.AppendUint32(row, math.Float32bits(v))
-		}
-		if _, err := w.Write(row); err != nil {
+		if err := w.Write(e.Logits); err != nil {
 			return err
 		}
 		next++
 	}
 	return errors.New("BUG: events without an end")
-}
-
-// npyHeader begins a NumPy file of float32 [rows, columns], format version 1.0: rows can follow one by one.
-func npyHeader(rows, columns int) string {
-	const align, fixed = 64, 10
-	text := fmt.Sprintf("{'descr': '<f4', 'fortran_order': False, 'shape': (%d, %d), }", rows, columns)
-	size := (fixed+len(text)+1+align-1)/align*align - fixed
-	return "\x93NUMPY\x01\x00" + string([]byte{byte(size), byte(size >> 8)}) + fmt.Sprintf("%-*s\n", size-1, text)
 }

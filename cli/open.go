@@ -108,7 +108,7 @@ func (p *program) openModel(ctx context.Context, dir directory, c model.Config, 
 	}
 	report, end := p.progress("loading", inBytes)
 	opt.Progress = report
-	cp, err := ckpt.Open(ctx, files, load.Wants(c), opt)
+	o.Model, err = load.Open(ctx, files, c, opt)
 	end()
 	if err != nil {
 		if o.staged != nil {
@@ -116,8 +116,7 @@ func (p *program) openModel(ctx context.Context, dir directory, c model.Config, 
 		}
 		return nil, dir.blame(err)
 	}
-	o.Model = &load.Model{Config: c, Plan: model.NewPlan(c), Checkpoint: cp, Weights: load.Weights(cp.Tensors)}
-	took := time.Since(start)
-	p.notice("%s: %s loaded in %s (%s/s)", dir.name, humanBytes(cp.Bytes()), seconds(took), humanBytes(perSecond(cp.Bytes(), took)))
+	took, bytes := time.Since(start), o.Checkpoint.Bytes()
+	p.notice("%s: %s loaded in %s (%s/s)", dir.name, humanBytes(bytes), seconds(took), humanBytes(perSecond(bytes, took)))
 	return o, nil
 }

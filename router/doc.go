@@ -2,7 +2,7 @@
 //
 //   - A [Policy] says how many experts a row may use in each layer. It belongs to a request, so rows of
 //     one batch may differ.
-//   - [TopK] is one row's choice: the likeliest experts, best first, ties to the lower index.
+//   - a row chooses the likeliest experts, best first, ties to the lower index (topk.go)
 //   - A [Routing] gathers the choices of a batch at one layer and groups them by expert, so that each
 //     expert gets one piece of work. Every (row, rank) pair has its own place for the result, and the
 //     sum over a row's pairs runs in rank order: the order of arrival does not matter (contract N3).

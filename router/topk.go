@@ -8,19 +8,11 @@ type Choice struct {
 	Gate   float32 // the softmax probability over all experts, not renormalised
 }
 
-// TopK writes the k likeliest experts of one row into best, best first, ties to the lower index, and
+// topK writes the k likeliest experts of one row into best, best first, ties to the lower index, and
 // returns it resized; it allocates only when best is too small. probs [experts] is the row's softmax.
 // k outside 1..experts and probabilities that are not finite are errors.
 //
 // Source: xai-org/grok-1 model.py, Router and MoELayer (jax.lax.top_k has the same ties).
-func TopK(probs []float32, k int, best []Choice) ([]Choice, error) {
-	best, err := topK(probs, k, best)
-	if err != nil {
-		return best, fmt.Errorf("router: %w", err)
-	}
-	return best, nil
-}
-
 func topK(probs []float32, k int, best []Choice) ([]Choice, error) {
 	best = best[:0]
 	if k < 1 || k > len(probs) {

@@ -23,7 +23,7 @@ func TestTopK(t *testing.T) {
 		{"zeros are probabilities", []float32{0, 1, 0, 0}, []Choice{{1, 1}, {0, 0}}},
 	}
 	for _, tt := range tests {
-		got, err := TopK(tt.probs, len(tt.want), nil)
+		got, err := topK(tt.probs, len(tt.want), nil)
 		if err != nil || !slices.Equal(got, tt.want) {
 			t.Errorf("%s: got %v, %v, want %v", tt.name, got, err, tt.want)
 		}
@@ -52,7 +52,7 @@ func TestTopKAgainstSort(t *testing.T) {
 		})
 		for k := 1; k <= experts; k++ {
 			var err error
-			if best, err = TopK(probs, k, best); err != nil || !slices.Equal(best, sorted[:k]) {
+			if best, err = topK(probs, k, best); err != nil || !slices.Equal(best, sorted[:k]) {
 				t.Fatalf("%d of %v: got %v, %v, want %v", k, probs, best, err, sorted[:k])
 			}
 		}
@@ -75,7 +75,7 @@ func TestTopKRefuses(t *testing.T) {
 		{[]float32{.5, .2, inf}, 2, "expert 2: probability +Inf"},
 	}
 	for _, tt := range tests {
-		got, err := TopK(tt.probs, tt.k, make([]Choice, 0, 4))
+		got, err := topK(tt.probs, tt.k, make([]Choice, 0, 4))
 		if err == nil || !strings.Contains(err.Error(), tt.want) || len(got) != 0 {
 			t.Errorf("%d of %v: got %v, %v, want none and an error with %q", tt.k, tt.probs, got, err, tt.want)
 		}

@@ -45,12 +45,6 @@ func (a *Arena) Bytes(n int) ([]byte, error) {
 	return b, nil
 }
 
-// Used and Cap are bytes handed out and bytes reserved.
-func (a *Arena) Used() int { a.mu.Lock(); defer a.mu.Unlock(); return a.used }
-
-// Cap is the number of bytes reserved.
-func (a *Arena) Cap() int { return len(a.mem) }
-
 // Close gives the region back. No buffer of the arena may be used afterwards.
 func (a *Arena) Close() error {
 	a.mu.Lock()

@@ -15,7 +15,6 @@ const (
 	F32
 	BF16
 	I8
-	I32
 )
 
 var dtypes = [...]struct {
@@ -26,7 +25,6 @@ var dtypes = [...]struct {
 	F32:     {"float32", 4},
 	BF16:    {"bfloat16", 2},
 	I8:      {"int8", 1},
-	I32:     {"int32", 4},
 }
 
 // Size is the number of bytes of one element.

@@ -3,15 +3,13 @@ package golden
 import (
 	"testing"
 
-	"troupe/ckpt"
-	"troupe/internal/load"
 	"troupe/kernels"
 	"troupe/model/demo"
 )
 
 // One stream on the demo model without actors or scheduler, by arithmetic, library and threads.
 func BenchmarkDemoDecode(b *testing.B) {
-	m, err := load.Open(b.Context(), demo.FS(), ckpt.Options{})
+	m, err := openDir(b.Context(), demo.FS())
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -45,7 +43,7 @@ func BenchmarkDemoDecode(b *testing.B) {
 
 // Prefill of 128 tokens with the logits of every position.
 func BenchmarkDemoPrefill(b *testing.B) {
-	m, err := load.Open(b.Context(), demo.FS(), ckpt.Options{})
+	m, err := openDir(b.Context(), demo.FS())
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -7,8 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"troupe/ckpt"
-	"troupe/internal/load"
 	"troupe/kernels"
 )
 
@@ -22,7 +20,7 @@ func TestCutFile(t *testing.T) {
 			if err := os.CopyFS(dir, os.DirFS("testdata/grok1/mini-g8")); err != nil {
 				t.Fatal(err)
 			}
-			m, err := load.Open(t.Context(), os.DirFS(dir), ckpt.Options{})
+			m, err := openDir(t.Context(), os.DirFS(dir))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"testing"
 
-	"troupe/ckpt"
 	"troupe/internal/load"
 	"troupe/internal/npy"
 	"troupe/kernels"
@@ -23,7 +22,7 @@ const demoReference = "../../model/demo/testdata/reference"
 
 func openDemo(t *testing.T) (*load.Model, *tokens.Tokenizer) {
 	t.Helper()
-	m, err := load.Open(t.Context(), demo.FS(), ckpt.Options{})
+	m, err := openDir(t.Context(), demo.FS())
 	if err != nil {
 		t.Fatal(err)
 	}

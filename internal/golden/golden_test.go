@@ -1,7 +1,9 @@
 package golden
 
 import (
+	"context"
 	"fmt"
+	"io/fs"
 	"math"
 	"os"
 	"slices"
@@ -14,6 +16,7 @@ import (
 	"troupe/kernels"
 	_ "troupe/kernels/cpu"
 	_ "troupe/kernels/ref"
+	"troupe/model"
 	"troupe/stages"
 )
 
@@ -25,7 +28,7 @@ func forEach(t *testing.T, f func(t *testing.T, c *Case, m *load.Model, library 
 		t.Fatalf("%d cases, %v", len(cases), err)
 	}
 	for _, c := range cases {
-		m, err := load.Open(t.Context(), os.DirFS(c.Dir), ckpt.Options{})
+		m, err := openDir(t.Context(), os.DirFS(c.Dir))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -36,6 +39,15 @@ func forEach(t *testing.T, f func(t *testing.T, c *Case, m *load.Model, library 
 			}
 		}
 	}
+}
+
+// openDir opens a model directory with its own configuration.
+func openDir(ctx context.Context, dir fs.FS) (*load.Model, error) {
+	c, err := load.Config(dir)
+	if err != nil {
+		return nil, err
+	}
+	return load.Open(ctx, dir, c, ckpt.Options{})
 }
 
 // newLoop makes the plainest engine over a model.
@@ -101,7 +113,7 @@ func must[T any](v T, err error) func(*testing.T) T {
 func TestExactEqualsF32(t *testing.T) {
 	forEach(t, func(t *testing.T, c *Case, m *load.Model, library string) {
 		l := open(t, m, kernels.Exact, library, nil)
-		experts := m.Config.Model.NumExperts
+		plan, experts := model.NewPlan(m.Config), m.Config.Model.NumExperts
 		k := m.Config.Model.NumSelectedExperts
 		for _, p := range c.Prompts {
 			probs, index := array(t, c, "p%d_f32_router_probs", p.ID), array(t, c, "p%d_f32_router_index", p.ID)
@@ -111,7 +123,7 @@ func TestExactEqualsF32(t *testing.T) {
 					pos := int(b.Frame.Rows.Pos[r])
 					at := layer*positions + pos
 					want := probs.Float32[at*experts : (at+1)*experts]
-					for e, got := range b.Frame.Bufs[m.Plan.Probs][r*experts : (r+1)*experts] {
+					for e, got := range b.Frame.Bufs[plan.Probs][r*experts : (r+1)*experts] {
 						if d := math.Abs(float64(got - want[e])); !(d <= 1e-4) {
 							t.Errorf("prompt %d layer %d position %d expert %d: probability %v, want %v", p.ID, layer, pos, e, got, want[e])
 						}
@@ -154,11 +166,11 @@ func argmax(v []float32) int32 {
 // Every intermediate of every layer, before the norms that would hide a constant factor.
 func TestTaps(t *testing.T) {
 	forEach(t, func(t *testing.T, c *Case, m *load.Model, library string) {
-		got := map[string][]float32{}
+		plan, got := model.NewPlan(m.Config), map[string][]float32{}
 		seen := map[string]bool{}
 		tap := func(layer int, op kernels.Op, out []kernels.Slot, f *kernels.Frame) {
 			for _, s := range out {
-				name := m.Plan.Slots[s].Name
+				name := plan.Slots[s].Name
 				if op == kernels.Embed {
 					name = "embed"
 				}

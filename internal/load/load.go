@@ -19,7 +19,6 @@ import (
 // Model is an open model directory.
 type Model struct {
 	Config     model.Config
-	Plan       model.Plan
 	Checkpoint *ckpt.Checkpoint
 	Weights    stages.Weights
 }
@@ -76,22 +75,18 @@ func Wants(c model.Config) []ckpt.Want {
 	return wants
 }
 
-// Open reads the configuration, opens the checkpoint against it and points weights at its arrays:
+// Open opens the checkpoint of a directory against a configuration and points weights at its arrays:
 // nothing but scales (and, on machines that cannot read unaligned floats, float arrays) is copied.
-func Open(ctx context.Context, dir fs.FS, opt ckpt.Options) (*Model, error) {
-	c, err := Config(dir)
-	if err != nil {
-		return nil, err
-	}
+func Open(ctx context.Context, dir fs.FS, c model.Config, opt ckpt.Options) (*Model, error) {
 	cp, err := ckpt.Open(ctx, dir, Wants(c), opt)
 	if err != nil {
 		return nil, err
 	}
-	return &Model{Config: c, Plan: model.NewPlan(c), Checkpoint: cp, Weights: Weights(cp.Tensors)}, nil
+	return &Model{Config: c, Checkpoint: cp, Weights: weights(cp.Tensors)}, nil
 }
 
-// Weights looks at a checkpoint's tensors as kernels read them.
-func Weights(tensors []ckpt.Tensor) stages.Weights {
+// weights looks at a checkpoint's tensors as kernels read them.
+func weights(tensors []ckpt.Tensor) stages.Weights {
 	w := stages.Weights{}
 	for i := range tensors {
 		t := &tensors[i]

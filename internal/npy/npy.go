@@ -85,30 +85,41 @@ func Read(r io.Reader) (*Array, error) {
 	return a, nil
 }
 
-// WriteFloat32 writes data, in C order, as an array of the given shape.
-func WriteFloat32(w io.Writer, shape []int, data []float32) error {
+// Writer writes a float32 array as its numbers come, in C order.
+type Writer struct {
+	w    io.Writer
+	left int // numbers still to come
+	buf  []byte
+}
+
+// NewWriter writes everything before the numbers of an array of that shape.
+func NewWriter(w io.Writer, shape ...int) (*Writer, error) {
 	n, err := elements(shape)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if n != len(data) {
-		return fmt.Errorf("npy: %d numbers, want %d for shape %v", len(data), n, shape)
+	_, err = w.Write(appendHeader(nil, header{"<f4", shape}))
+	return &Writer{w: w, left: n}, err
+}
+
+// Write writes the next numbers.
+func (w *Writer) Write(data []float32) error {
+	if len(data) > w.left {
+		return fmt.Errorf("npy: %d numbers more than the shape holds", len(data)-w.left)
 	}
-	if _, err := w.Write(appendHeader(nil, header{"<f4", shape})); err != nil {
-		return err
+	w.left -= len(data)
+	w.buf = w.buf[:0]
+	for _, v := range data {
+		w.buf = binary.LittleEndian.AppendUint32(w.buf, math.Float32bits(v))
 	}
-	const chunk = 8 << 10 // numbers in one write: bounded memory however large the array
-	buf := make([]byte, 0, elemSize*min(len(data), chunk))
-	for len(data) > 0 {
-		part := data[:min(len(data), chunk)]
-		data = data[len(part):]
-		buf = buf[:0]
-		for _, v := range part {
-			buf = binary.LittleEndian.AppendUint32(buf, math.Float32bits(v))
-		}
-		if _, err := w.Write(buf); err != nil {
-			return err
-		}
+	_, err := w.w.Write(w.buf)
+	return err
+}
+
+// Close reports numbers that have not come. It does not close what is below.
+func (w *Writer) Close() error {
+	if w.left > 0 {
+		return fmt.Errorf("npy: %d numbers fewer than the shape holds", w.left)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package npy
 
 import (
 	"bytes"
+	"errors"
 	"math"
 	"os"
 	"path/filepath"
@@ -73,7 +74,7 @@ func TestReadRefuses(t *testing.T) {
 	}
 }
 
-func TestWriteFloat32(t *testing.T) {
+func TestWriter(t *testing.T) {
 	for _, shape := range [][]int{{}, {1}, {0, 3}, {20001}, {3, 5}, {2, 3, 4}, {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1}} {
 		n, err := elements(shape)
 		if err != nil {
@@ -85,7 +86,12 @@ func TestWriteFloat32(t *testing.T) {
 		}
 		path := filepath.Join(t.TempDir(), "a.npy")
 		var b bytes.Buffer
-		if err := WriteFloat32(&b, shape, data); err != nil {
+		w, err := NewWriter(&b, shape...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		half := len(data) / 2
+		if err := errors.Join(w.Write(data[:half]), w.Write(data[half:]), w.Close()); err != nil {
 			t.Fatal(err)
 		}
 		if got := (b.Len() - elemSize*n) % alignment; got != 0 {
@@ -105,10 +111,10 @@ func TestWriteFloat32(t *testing.T) {
 }
 
 // The header is what NumPy 1.26 writes for an array of this shape.
-func TestWriteFloat32Header(t *testing.T) {
+func TestWriterHeader(t *testing.T) {
 	want := magic + "\x01\x00\x76\x00{'descr': '<f4', 'fortran_order': False, 'shape': (12, 256), }" + strings.Repeat(" ", 55) + "\n"
 	var b bytes.Buffer
-	if err := WriteFloat32(&b, []int{12, 256}, make([]float32, 12*256)); err != nil {
+	if _, err := NewWriter(&b, 12, 256); err != nil {
 		t.Fatal(err)
 	}
 	if got := b.String()[:128]; got != want {
@@ -116,15 +122,25 @@ func TestWriteFloat32Header(t *testing.T) {
 	}
 }
 
-func TestWriteFloat32Refuses(t *testing.T) {
-	for _, shape := range [][]int{{3}, {-1}, {2, 2}, {math.MaxInt, math.MaxInt}} {
-		var b bytes.Buffer
-		if err := WriteFloat32(&b, shape, make([]float32, 2)); err == nil {
-			t.Errorf("shape %v for 2 numbers: no error", shape)
+func TestWriterRefuses(t *testing.T) {
+	var b bytes.Buffer
+	for _, shape := range [][]int{{-1}, {math.MaxInt, math.MaxInt}} {
+		if _, err := NewWriter(&b, shape...); err == nil || b.Len() > 0 {
+			t.Errorf("shape %v: error %v, %d bytes written", shape, err, b.Len())
 		}
-		if b.Len() > 0 {
-			t.Errorf("shape %v: refused, yet %d bytes were written", shape, b.Len())
-		}
+	}
+	w, err := NewWriter(&b, 2, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w.Write(make([]float32, 3)) != nil || w.Close() == nil {
+		t.Error("3 of 4 numbers: want an error at the end, not before")
+	}
+	if w.Write(make([]float32, 2)) == nil {
+		t.Error("5 of 4 numbers: no error")
+	}
+	if err := errors.Join(w.Write(make([]float32, 1)), w.Close()); err != nil {
+		t.Error(err)
 	}
 }
 
