@@ -403,7 +403,7 @@ func TestScan(t *testing.T) {
 		down.ScalesOffset != want.ScalesOffset || !down.Weight.Equal(want.Weight) || !down.Scales.Equal(want.Scales) {
 		t.Errorf("header %+v, want %+v", down, want)
 	}
-	if down.ArrayBytes() != 8*176*32+8*32*2 || !down.Quantised() || headers[0].ArrayBytes() != 128*32*4 || headers[0].Quantised() {
-		t.Error("sizes or kinds are wrong")
+	if !down.Quantised() || headers[0].Quantised() {
+		t.Error("kinds are wrong")
 	}
 }

@@ -24,16 +24,6 @@ type Header struct {
 // Quantised tells an int8 matrix with scales from a plain float32 array.
 func (h Header) Quantised() bool { return h.Groups > 0 }
 
-// ArrayBytes is the size of the weight and its scales, which Scan has compared with the file.
-func (h Header) ArrayBytes() int64 {
-	weight, _ := h.Weight.Bytes()
-	if !h.Quantised() {
-		return weight
-	}
-	scales, _ := h.Scales.Bytes()
-	return weight + scales
-}
-
 // Scan reads the header of every tensor, in file order, without a configuration: to show a checkpoint and
 // to recognise one that came without config.json. It looks at no array byte, so a checkpoint of sparse
 // files passes.

@@ -168,5 +168,12 @@ func (i *inspection) checkTokenizer(dir directory) {
 	if err == nil {
 		err = t.Check(i.Config.VocabSize)
 	}
-	i.try("tokenizer", err, fmt.Sprintf("%d pieces", i.Config.VocabSize))
+	if err != nil {
+		i.note("tokenizer", "failed", "%v", err)
+		return
+	}
+	i.note("tokenizer", "ok", "%d pieces; ids: pad %d, bos %d, eos %d, unknown %d", t.VocabSize(), t.PadID(), t.BOSID(), t.EOSID(), t.UnknownID())
+	if int(t.EOSID()) != i.Config.EOSToken {
+		i.note("end of text", "note", "%d in the tokenizer, %d in the configuration, which counts", t.EOSID(), i.Config.EOSToken)
+	}
 }

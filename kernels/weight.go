@@ -18,11 +18,6 @@ type Weight struct {
 // Quantised reports whether the weight is int8 with scales.
 func (w *Weight) Quantised() bool { return w.Q != nil }
 
-// Bytes is what reading the whole weight once moves.
-func (w *Weight) Bytes() int64 {
-	return int64(len(w.Q)) + 4*int64(len(w.Scales)) + 4*int64(len(w.F))
-}
-
 // Check reports whether the slices have the lengths that the shape demands.
 func (w *Weight) Check() error {
 	n := w.In * w.Out

@@ -167,7 +167,6 @@ func argmax(v []float32) int32 {
 func TestTaps(t *testing.T) {
 	forEach(t, func(t *testing.T, c *Case, m *load.Model, library string) {
 		plan, got := model.NewPlan(m.Config), map[string][]float32{}
-		seen := map[string]bool{}
 		tap := func(layer int, op kernels.Op, out []kernels.Slot, f *kernels.Frame) {
 			for _, s := range out {
 				name := plan.Slots[s].Name
@@ -181,10 +180,6 @@ func TestTaps(t *testing.T) {
 		must(l.Prefill(array(t, c, "p%d_tokens", c.TapPrompt).Int32, 0))(t)
 		for _, name := range []string{"embed", "attn_in", "q", "k", "v", "attn_out", "mid", "moe_in", "moe_out", "hidden", "final_norm"} {
 			near(t, name, got[name], array(t, c, "tap_%s", name).Float32, 1e-4)
-			seen[name] = true
-		}
-		if len(seen) != 11 {
-			t.Errorf("%d taps compared, want 11", len(seen))
 		}
 	})
 }

@@ -267,8 +267,8 @@ func TestStats(t *testing.T) {
 	l.mustSubmit(generation(3, counting(0, 20)...))
 	l.steps("1:20", "back", "1")
 	got := l.s.Stats()
-	if got.Running != 1 || got.InFlight != 1 || got.Batches != 2 || got.PromptRows != 20 || got.DecodeRows != 1 || got.Tokens != 1 || got.Cache.Lent != 2 || got.Cache.Blocks != c.Blocks || l.s.Idle() {
-		t.Errorf("%+v, idle %v", got, l.s.Idle())
+	if got.Running != 1 || got.InFlight != 1 || got.Batches != 2 || got.PromptRows != 20 || got.DecodeRows != 1 || got.Tokens != 1 || got.Cache.Lent != 2 || got.Cache.Blocks != c.Blocks {
+		t.Errorf("%+v", got)
 	}
 	l.drain()
 	if got := l.s.Stats(); got.Tokens != 3 || got.DecodeRows != 2 || got.Cache.Lent != 0 || got.Cache.Most != 2 {

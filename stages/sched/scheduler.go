@@ -124,11 +124,6 @@ func (s *Scheduler) release(q *sequence) {
 	s.spare = append(s.spare, q)
 }
 
-// Idle reports that there is nothing to do: no request, and no batch in flight.
-func (s *Scheduler) Idle() bool {
-	return len(s.waiting) == 0 && len(s.running) == 0 && s.inFlight() == 0
-}
-
 // Stats counts requests, batches and blocks.
 func (s *Scheduler) Stats() Stats {
 	return Stats{Waiting: len(s.waiting), Running: len(s.running), InFlight: s.inFlight(), Batches: s.count.batches,
