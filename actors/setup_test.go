@@ -170,7 +170,7 @@ func serve(t testing.TB, e *Engine, requests []sched.Request) []outcome {
 // A library of the tests: kernels/ref with a hook before each segment.
 var _ = kernels.Register(kernels.Variant{
 	Name: "hooked", Doc: "ref with a hook, for tests", Score: func() int { return 1 },
-	Open: func(threads int) (kernels.Library, error) {
+	Open: func(threads kernels.Threads) (kernels.Library, error) {
 		ref, err := kernels.Find("ref")
 		if err != nil {
 			return nil, err
@@ -223,7 +223,7 @@ func has(s kernels.Segment, op kernels.Op) bool {
 // A library of the tests that computes nothing: what is left is the cost of carrying.
 var _ = kernels.Register(kernels.Variant{
 	Name: "nothing", Doc: "computes nothing, for tests", Score: func() int { return 1 },
-	Open: func(int) (kernels.Library, error) { return nothing{}, nil },
+	Open: func(kernels.Threads) (kernels.Library, error) { return nothing{}, nil },
 })
 
 type nothing struct{}

@@ -61,7 +61,7 @@ func (p *program) kernelsList(c *cli.Context) error {
 
 // open asks the library itself.
 func (r *libraryReport) open(v kernels.Variant) error {
-	lib, err := v.Open(1)
+	lib, err := v.Open(kernels.SameThreads(1))
 	if err != nil {
 		return fmt.Errorf("%s: %w", v.Name, err)
 	}

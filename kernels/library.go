@@ -45,8 +45,24 @@ type Variant struct {
 	Name  string
 	Doc   string
 	Score func() int // for this machine: 0 = cannot run here, else the highest wins
-	Open  func(threads int) (Library, error)
+	Open  func(Threads) (Library, error)
+	// Panels tells that the variant is fastest on int8 matrices in panels, so that a checkpoint in another
+	// layout is better repacked when it is loaded.
+	Panels bool
 }
+
+// Threads says how many threads a library may use. Reading weights for few rows is bound by the memory,
+// which a few cores saturate; many rows are bound by arithmetic, which all cores share.
+type Threads struct {
+	Decode  int // for batches of up to DecodeRows rows
+	Prefill int // for larger ones
+}
+
+// DecodeRows is the largest number of rows that counts as decode.
+const DecodeRows = 4
+
+// SameThreads uses as many for both.
+func SameThreads(n int) Threads { return Threads{n, n} }
 
 var registry = struct {
 	sync.Mutex

@@ -12,12 +12,12 @@ import (
 type Libraries struct {
 	Arith   kernels.Arith
 	binding kernels.Binding
-	threads int
+	threads kernels.Threads
 	open    map[string]kernels.Library
 }
 
-// OpenLibraries prepares a device with that many threads; libraries are opened when first needed.
-func OpenLibraries(arith kernels.Arith, binding kernels.Binding, threads int) *Libraries {
+// OpenLibraries prepares a device with so many threads; libraries are opened when first needed.
+func OpenLibraries(arith kernels.Arith, binding kernels.Binding, threads kernels.Threads) *Libraries {
 	return &Libraries{Arith: arith, binding: binding, threads: threads, open: map[string]kernels.Library{}}
 }
 

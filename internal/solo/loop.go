@@ -43,7 +43,7 @@ type Loop struct {
 // New compiles a whole model, with a cache for one sequence.
 func New(o Options) (*Loop, error) {
 	c := o.Config
-	l := &Loop{config: c, plan: model.NewPlan(c), libs: stages.OpenLibraries(o.Arith, o.Binding, o.Threads),
+	l := &Loop{config: c, plan: model.NewPlan(c), libs: stages.OpenLibraries(o.Arith, o.Binding, kernels.SameThreads(o.Threads)),
 		Policy: router.Uniform(c.Model.NumSelectedExperts)}
 	if err := l.open(o); err != nil {
 		return nil, errors.Join(err, l.Close())

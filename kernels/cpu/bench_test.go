@@ -11,7 +11,7 @@ import (
 // benchFrame compiles one call for a library and returns what runs it.
 func benchFrame(b *testing.B, threads int, a kernels.Arith, c kernels.Call, f *kernels.Frame) func() {
 	b.Helper()
-	lib := open(genericName, genericDoc, &genericLoops, threads)
+	lib := open(genericName, genericDoc, &genericLoops, kernels.SameThreads(threads))
 	b.Cleanup(func() { lib.Close() })
 	k, err := lib.Compile(kernels.Segment{Arith: a, Calls: []kernels.Call{c}})
 	if err != nil {

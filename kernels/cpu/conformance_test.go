@@ -29,7 +29,7 @@ func FuzzLinear(f *testing.F) { kerneltest.FuzzLinear(f, variants()[0].Open) }
 func TestNoAllocations(t *testing.T) {
 	for _, v := range variants() {
 		for _, threads := range []int{1, 2} {
-			lib, err := v.Open(threads)
+			lib, err := v.Open(kernels.SameThreads(threads))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -47,7 +47,7 @@ func TestNoAllocations(t *testing.T) {
 }
 
 func TestCompileErrors(t *testing.T) {
-	lib := open(genericName, genericDoc, &genericLoops, 1)
+	lib := open(genericName, genericDoc, &genericLoops, kernels.SameThreads(1))
 	defer lib.Close()
 	bad := &kernels.Weight{Name: "w", In: 2, Out: 2, F: make([]float32, 3)}
 	for what, c := range map[string]kernels.Call{

@@ -11,8 +11,8 @@ var _ = kernels.Register(kernels.Variant{
 	Name:  genericName,
 	Doc:   genericDoc,
 	Score: func() int { return 10 },
-	Open: func(threads int) (kernels.Library, error) {
-		return open(genericName, genericDoc, &genericLoops, threads), nil
+	Open: func(t kernels.Threads) (kernels.Library, error) {
+		return open(genericName, genericDoc, &genericLoops, t), nil
 	},
 })
 

@@ -11,6 +11,7 @@ import (
 type library struct {
 	info    kernels.Info
 	loops   *loops
+	threads kernels.Threads
 	pool    *pool
 	scratch []scratch // by worker
 }
@@ -18,8 +19,8 @@ type library struct {
 var _ kernels.Library = (*library)(nil)
 
 // open makes a library of a variant's inner loops; threads below 1 counts as 1.
-func open(name, doc string, l *loops, threads int) *library {
-	lib := &library{loops: l, pool: newPool(threads)}
+func open(name, doc string, l *loops, t kernels.Threads) *library {
+	lib := &library{loops: l, threads: t, pool: newPool(max(t.Decode, t.Prefill))}
 	lib.info = kernels.Info{Name: name, Doc: doc, Version: "1", Promise: kernels.Identical}
 	for op := range kernels.NumOps {
 		lib.info.Ops = append(lib.info.Ops, op)
@@ -56,7 +57,7 @@ var steps = [kernels.NumOps]func(*library, kernels.Arith, *kernels.Call) step{
 
 // Compile checks the segment's weights and prepares its calls. Nothing is copied.
 func (l *library) Compile(s kernels.Segment) (kernels.Kernel, error) {
-	var k kernel
+	k := &kernel{lib: l}
 	for i := range s.Calls {
 		c := &s.Calls[i]
 		if c.Op >= kernels.NumOps {
@@ -67,16 +68,23 @@ func (l *library) Compile(s kernels.Segment) (kernels.Kernel, error) {
 				return nil, err
 			}
 		}
-		k = append(k, steps[c.Op](l, s.Arith, c))
+		k.steps = append(k.steps, steps[c.Op](l, s.Arith, c))
 	}
 	return k, nil
 }
 
-type kernel []step
+type kernel struct {
+	lib   *library
+	steps []step
+}
 
 // Run takes the frame through the calls.
-func (k kernel) Run(f *kernels.Frame) error {
-	for _, s := range k {
+func (k *kernel) Run(f *kernels.Frame) error {
+	k.lib.pool.use(k.lib.threads.Prefill)
+	if f.Rows.N <= kernels.DecodeRows {
+		k.lib.pool.use(k.lib.threads.Decode)
+	}
+	for _, s := range k.steps {
 		s.run(f)
 	}
 	return nil

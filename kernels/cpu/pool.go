@@ -22,7 +22,8 @@ type job interface {
 // come: items are taken from a common counter, and whoever is late finds none left. Hence a busy
 // machine, or one with fewer cores than threads, slows a pool down but never stops it.
 type pool struct {
-	threads int
+	all     int // threads there are
+	threads int // of these, that jobs use at present: the caller and workers 1 to threads-1
 
 	// The job at hand, written by run while no worker is inside.
 	job          job
@@ -36,8 +37,10 @@ type pool struct {
 
 	failed atomic.Pointer[failure]
 	asleep atomic.Int32 // workers that wait for wake
+	limit  atomic.Int32 // threads, for the workers to see
 	mu     sync.Mutex
-	wake   sync.Cond
+	wake   sync.Cond // a job has come
+	hired  sync.Cond // the limit has changed
 	ended  sync.WaitGroup
 }
 
@@ -65,13 +68,27 @@ type failure struct {
 }
 
 func newPool(threads int) *pool {
-	p := &pool{threads: max(threads, 1)}
-	p.wake.L = &p.mu
-	for worker := 1; worker < p.threads; worker++ {
+	p := &pool{all: max(threads, 1), threads: max(threads, 1)}
+	p.limit.Store(int32(p.threads))
+	p.wake.L, p.hired.L = &p.mu, &p.mu
+	for worker := 1; worker < p.all; worker++ {
 		p.ended.Add(1)
 		go p.serve(worker)
 	}
 	return p
+}
+
+// use limits the jobs that follow to so many threads; the others sleep until they are wanted again.
+func (p *pool) use(threads int) {
+	threads = min(max(threads, 1), p.all)
+	if threads == p.threads {
+		return
+	}
+	p.threads = threads
+	p.mu.Lock()
+	p.limit.Store(int32(threads))
+	p.hired.Broadcast()
+	p.mu.Unlock()
 }
 
 // run does a job of that many items, each of about that many nanoseconds, and returns when all are done.
@@ -145,12 +162,12 @@ func (p *pool) serve(worker int) {
 	defer p.ended.Done()
 	debug.SetPanicOnFault(true)
 	for seen := uint64(0); ; {
-		s := p.await(seen)
+		s := p.await(worker, seen)
 		if s == poolClosed {
 			return
 		}
 		seen = s >> 32
-		if p.enter(seen) {
+		if worker < int(p.limit.Load()) && p.enter(seen) {
 			p.help(worker)
 		}
 	}
@@ -191,9 +208,12 @@ func (f *failure) raise() {
 }
 
 // await returns the first state of another generation than seen.
-func (p *pool) await(seen uint64) uint64 {
+func (p *pool) await(worker int, seen uint64) uint64 {
 	var w watch
 	for {
+		if worker >= int(p.limit.Load()) {
+			p.rest(worker)
+		}
 		if s := p.state.Load(); s>>32 != seen || s == poolClosed {
 			return s
 		}
@@ -217,11 +237,21 @@ func (p *pool) sleep(seen uint64) {
 	p.asleep.Add(-1)
 }
 
+// rest waits until so many workers are wanted.
+func (p *pool) rest(worker int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for worker >= int(p.limit.Load()) && p.state.Load() != poolClosed {
+		p.hired.Wait()
+	}
+}
+
 // close ends the workers. No job may be running.
 func (p *pool) close() {
 	p.mu.Lock()
 	p.state.Store(poolClosed)
 	p.wake.Broadcast()
+	p.hired.Broadcast()
 	p.mu.Unlock()
 	p.ended.Wait()
 }

@@ -30,6 +30,7 @@ type product struct {
 	quants  []quantRows // [weights] x as int8
 	quantOf []int       // [weights] whose quants a weight uses: the first with as many scale groups
 	quant   quantiser
+	unpack  bool // some weight is in panels, and the loops want rows
 }
 
 func newProduct(lib *library, arith kernels.Arith, weights []*kernels.Weight) *product {
@@ -39,6 +40,7 @@ func newProduct(lib *library, arith kernels.Arith, weights []*kernels.Weight) *p
 	p.quant.p = p
 	for i, w := range weights {
 		p.ys[i].width = w.Out
+		p.unpack = p.unpack || w.Panels
 		for p.weights[p.quantOf[i]].Groups != w.Groups {
 			p.quantOf[i]++
 		}
@@ -94,6 +96,9 @@ func (p *product) reserve(cols int) {
 	need := sizes{block: max(all, dotOutputs), group: all, wide: max(4*cols, dotOutputs*kernels.BlockRows)}
 	if p.arith == kernels.Int8 {
 		need.lanes, need.tile, need.words, need.sums = cols/8, 4*cols, all/3, all
+	}
+	if p.unpack {
+		need.rows = kernels.BlockRows * cols
 	}
 	p.lib.reserve(need)
 }

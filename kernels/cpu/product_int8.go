@@ -6,22 +6,38 @@ import "troupe/kernels"
 // weights' scale into the output.
 func (p *product) int8(s *scratch, i, r0, r1, c0, c1 int) {
 	w, y, q := p.weights[i], &p.ys[i], &p.quants[p.quantOf[i]]
-	cols, rows := c1-c0, r1-r0
-	sums, group := s.sums[:rows*cols], s.group[:rows*cols]
+	cols, n := c1-c0, r1-r0
+	sums, group := s.sums[:n*cols], s.group[:n*cols]
 	clear(group)
 	clearOutput(y, r0, r1, c0, c1)
 	per, block := w.In/w.Groups, 0
 	for g := range w.Groups {
 		for lo := g * per; lo < (g+1)*per; lo += kernels.BlockRows {
 			hi := min(lo+kernels.BlockRows, (g+1)*per)
-			p.lib.loops.int8Block(s, sums, q, r0, r1, lo, hi, w.Q[lo*w.Out+c0:], w.Out, cols)
-			for r := range rows {
+			rows, stride := rowsOf(s, w, lo, hi, c0, c1)
+			p.lib.loops.int8Block(s, sums, q, r0, r1, lo, hi, rows, stride, cols)
+			for r := range n {
 				addScaled(group[r*cols:][:cols], sums[r*cols:][:cols], q.scale(r0+r, block))
 			}
 			block++
 		}
 		endGroup(y, group, w.Scales[g*w.Out+c0:], r0, r1, c0, c1)
 	}
+}
+
+// rowsOf is inputs lo to hi-1, which lie in one scale group, of columns c0 to c1-1, c0 a multiple of a
+// panel's: row k begins at (k-lo)*stride. In place, or copied from panels to scratch memory.
+func rowsOf(s *scratch, w *kernels.Weight, lo, hi, c0, c1 int) (rows []int8, stride int) {
+	if !w.Panels {
+		return w.Q[lo*w.Out+c0:], w.Out
+	}
+	per, stride := w.In/w.Groups, c1-c0
+	line := lo/per*kernels.GroupLines(w.In, w.Groups) + lo%per/kernels.LineInputs
+	for c := c0; c < c1; c += kernels.PanelOutputs {
+		lines := w.Panel(c / kernels.PanelOutputs)[line*kernels.LineBytes:]
+		kernels.UnpackBlock(s.rows[c-c0:], lines, stride, hi-lo, min(kernels.PanelOutputs, c1-c))
+	}
+	return s.rows, stride
 }
 
 // addScaled: t = t + float32(sum) * scale.

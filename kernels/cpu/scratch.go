@@ -4,6 +4,7 @@ package cpu
 type scratch struct {
 	lanes []lanes8  // int8, one row: running sums [columns/8]
 	tile  []int8    // int8, three rows: weights of four inputs [4 columns]
+	rows  []int8    // int8 weights of a block, unpacked [inputs columns]
 	words []uint64  // int8, three rows: running sums [rows/3 columns]
 	sums  []int32   // int8: block sums [rows columns]
 	block []float32 // block sums [rows columns]
@@ -13,13 +14,14 @@ type scratch struct {
 }
 
 // sizes are the lengths that a job needs of a worker's scratch memory.
-type sizes struct{ lanes, tile, words, sums, block, group, wide, p int }
+type sizes struct{ lanes, tile, rows, words, sums, block, group, wide, p int }
 
 // reserve gives every worker at least that much. An op calls it before its job, so that it does not
 // depend on who comes to help whether memory grows.
 func (l *library) reserve(n sizes) {
 	for i := range l.scratch {
 		s := &l.scratch[i]
+		s.rows = atLeast(s.rows, n.rows)
 		s.lanes, s.tile, s.words, s.sums = atLeast(s.lanes, n.lanes), atLeast(s.tile, n.tile), atLeast(s.words, n.words), atLeast(s.sums, n.sums)
 		s.block, s.group, s.wide, s.p = atLeast(s.block, n.block), atLeast(s.group, n.group), atLeast(s.wide, n.wide), atLeast(s.p, n.p)
 	}

@@ -40,10 +40,10 @@ func Cases() []Case {
 type adder func(name string, make func(*setup), ops ...kernels.Op)
 
 // build makes the operands anew.
-func (c *Case) build(where side) *setup {
+func (c *Case) build(where side, panels bool) *setup {
 	h := fnv.New64a()
 	h.Write([]byte(c.Name))
-	s := &setup{rng: rand.New(rand.NewPCG(h.Sum64(), 1)), mem: memory{side: where}}
+	s := &setup{rng: rand.New(rand.NewPCG(h.Sum64(), 1)), mem: memory{side: where}, panels: panels}
 	c.make(s)
 	return s
 }
@@ -62,7 +62,7 @@ func (c Case) Check(lib kernels.Library) error {
 // Allocs is how often the case allocates a run when it has run before (M3), with GOMAXPROCS at 1. It
 // tells nothing of what another process allocates.
 func (c Case) Allocs(lib kernels.Library) (float64, error) {
-	s := c.build(flushEnd)
+	s := c.build(flushEnd, true)
 	defer s.mem.close()
 	k, err := lib.Compile(kernels.Segment{Arith: c.Arith, Calls: s.calls})
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 
 // FuzzLinear is the body of a fuzz target: one matrix of random size, storage and bytes, on 1 to 8
 // threads. The library is judged as Case.Check does.
-func FuzzLinear(f *testing.F, open func(threads int) (kernels.Library, error)) {
+func FuzzLinear(f *testing.F, open func(kernels.Threads) (kernels.Library, error)) {
 	f.Add(uint16(300), uint16(70), uint8(2), uint8(4), uint8(2), uint8(1), uint8(0), false, []byte{0x80, 0x7f, 0, 1, 0xff})
 	f.Add(uint16(1), uint16(1), uint8(1), uint8(1), uint8(1), uint8(0), uint8(1), true, []byte(nil))
 	f.Add(uint16(129), uint16(9), uint8(8), uint8(13), uint8(3), uint8(2), uint8(2), true, []byte{7})
@@ -23,7 +23,7 @@ func FuzzLinear(f *testing.F, open func(threads int) (kernels.Library, error)) {
 	f.Fuzz(func(t *testing.T, in, out uint16, groups, rows, threads, arith, storage uint8, wild bool, data []byte) {
 		n := int(threads)%8 + 1
 		if libs[n] == nil {
-			lib, err := open(n)
+			lib, err := open(kernels.SameThreads(n))
 			if err != nil {
 				t.Skip(err)
 			}
@@ -42,10 +42,12 @@ func FuzzLinear(f *testing.F, open func(threads int) (kernels.Library, error)) {
 		c.make = func(s *setup) {
 			makeLinear(s, m)
 			w := s.calls[0].Weights[0]
-			for i := range w.Q {
-				if len(data) > 0 {
-					w.Q[i] = int8(data[i%len(data)])
+			if w.Quantised() && len(data) > 0 {
+				q := make([]int8, w.In*w.Out)
+				for i := range q {
+					q[i] = int8(data[i%len(data)])
 				}
+				s.setWeights(w, q)
 			}
 			if wild {
 				s.anyBits(s.frame.Bufs[0])

@@ -22,11 +22,11 @@ func (c Case) judge() (*judge, error) {
 	if err != nil {
 		return nil, err
 	}
-	truth, err := variant.Open(1)
+	truth, err := variant.Open(kernels.SameThreads(1))
 	if err != nil {
 		return nil, err
 	}
-	j := &judge{c, c.build(flushEnd)}
+	j := &judge{c, c.build(flushEnd, false)}
 	if err = j.want.mem.err; err == nil {
 		_, err = j.run(truth, j.want)
 	}
@@ -54,15 +54,29 @@ func (j *judge) check(lib kernels.Library) error {
 		}
 	}
 	for where := range numSides {
-		if err := j.checkSide(lib, where, bound); err != nil {
-			return fmt.Errorf("%s: %s: %w", info.Name, j.Name, err)
+		for _, panels := range j.layouts() {
+			if err := j.checkSide(lib, where, panels, bound); err != nil {
+				return fmt.Errorf("%s: %s: panels %v: %w", info.Name, j.Name, panels, err)
+			}
 		}
 	}
 	return nil
 }
 
-func (j *judge) checkSide(lib kernels.Library, where side, bound float64) error {
-	got := j.build(where)
+// layouts are those that the case's weights can have: int8 weights may lie in panels.
+func (j *judge) layouts() []bool {
+	for _, c := range j.want.calls {
+		for _, w := range c.Weights {
+			if w.Quantised() {
+				return []bool{false, true}
+			}
+		}
+	}
+	return []bool{false}
+}
+
+func (j *judge) checkSide(lib kernels.Library, where side, panels bool, bound float64) error {
+	got := j.build(where, panels)
 	defer got.mem.close()
 	if got.mem.err != nil {
 		return got.mem.err

@@ -89,8 +89,8 @@ func (m *memory) close() {
 	m.regions = nil
 }
 
-// numbers returns room for n aligned numbers.
-func numbers[T float32 | uint16](m *memory, name string, n int, writable bool) []T {
+// numbers returns room for n aligned numbers (int8: as panels are, by whole lines).
+func numbers[T float32 | uint16 | int8](m *memory, name string, n int, writable bool) []T {
 	if n == 0 {
 		return nil
 	}

@@ -10,10 +10,10 @@ import (
 
 // Run judges a library with 1, 2 and 3 threads, each op and arithmetic a subtest. An error of open skips:
 // this machine cannot run the library.
-func Run(t *testing.T, open func(threads int) (kernels.Library, error)) {
+func Run(t *testing.T, open func(kernels.Threads) (kernels.Library, error)) {
 	var libs []kernels.Library
 	for threads := 1; threads <= 3; threads++ {
-		lib, err := open(threads)
+		lib, err := open(kernels.SameThreads(threads))
 		if err != nil {
 			t.Skip(err)
 		}

@@ -12,7 +12,7 @@ func openRef(t *testing.T) kernels.Library {
 	if err != nil {
 		t.Fatal(err)
 	}
-	lib, err := v.Open(1)
+	lib, err := v.Open(kernels.SameThreads(1))
 	if err != nil {
 		t.Fatal(err)
 	}

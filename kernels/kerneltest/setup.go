@@ -14,6 +14,7 @@ type setup struct {
 	calls  []kernels.Call
 	frame  kernels.Frame
 	widths []int // of slots
+	panels bool  // int8 weights lie in panels
 }
 
 // untouched is what outputs hold before a call, so that what a call leaves out shows.
@@ -48,11 +49,27 @@ func fillUntouched(buf []float32) {
 
 // int8Weight draws an int8 matrix.
 func (s *setup) int8Weight(name string, in, out, groups int, sc scales) *kernels.Weight {
-	w := &kernels.Weight{Name: name, In: in, Out: out, Groups: groups}
-	w.Q, w.Scales = weightInt8s(&s.mem, name, in*out), weightFloats(&s.mem, name+" scales", groups*out)
-	int8s(s.rng, w.Q)
+	w := &kernels.Weight{Name: name, In: in, Out: out, Groups: groups, Panels: s.panels}
+	q := make([]int8, in*out)
+	int8s(s.rng, q)
+	if s.panels {
+		w.Q = numbers[int8](&s.mem, name, kernels.PanelSize(in, out, groups), false)
+	} else {
+		w.Q = weightInt8s(&s.mem, name, in*out)
+	}
+	s.setWeights(w, q)
+	w.Scales = weightFloats(&s.mem, name+" scales", groups*out)
 	sc.fill(s.rng, w.Scales)
 	return w
+}
+
+// setWeights fills w with a matrix [In Out].
+func (s *setup) setWeights(w *kernels.Weight, q []int8) {
+	if w.Panels {
+		kernels.PackPanels(w.Q, q, w.In, w.Out, w.Groups, 0, kernels.NumPanels(w.Out))
+	} else {
+		copy(w.Q, q)
+	}
 }
 
 // floatWeight draws a float32 matrix.

@@ -11,7 +11,7 @@ var _ = kernels.Register(kernels.Variant{
 	Name:  "ref",
 	Doc:   "definition of every op, plain Go, slow",
 	Score: func() int { return 1 },
-	Open:  func(int) (kernels.Library, error) { return library{}, nil },
+	Open:  func(kernels.Threads) (kernels.Library, error) { return library{}, nil },
 })
 
 type library struct{}

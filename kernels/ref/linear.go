@@ -68,7 +68,7 @@ func weightAt(w *kernels.Weight, k, o int, a kernels.Arith) float32 {
 	v := float32(0)
 	switch {
 	case w.Quantised():
-		v = float32(w.Q[k*w.Out+o])
+		v = float32(w.At(k, o))
 		if a == kernels.Reference {
 			v *= w.Scales[k/(w.In/w.Groups)*w.Out+o]
 		}
@@ -97,7 +97,7 @@ func matVecInt8(y, x []float32, w *kernels.Weight) {
 			}
 			s := int32(0)
 			for k := lo; k < hi; k++ {
-				s += int32(q[k]) * int32(w.Q[k*w.Out+o])
+				s += int32(q[k]) * int32(w.At(k, o))
 			}
 			t += float32(float32(s) * scales[block])
 			block++

@@ -56,7 +56,7 @@ func TestBudgetNamesWhatStagesRead(t *testing.T) {
 		open := func(without string) error {
 			some := maps.Clone(all)
 			maps.DeleteFunc(some, func(name string, _ []*kernels.Weight) bool { return !names[name] || name == without })
-			libs := stages.OpenLibraries(kernels.Exact, kernels.Binding{}, 1)
+			libs := stages.OpenLibraries(kernels.Exact, kernels.Binding{}, kernels.SameThreads(1))
 			defer libs.Close()
 			st, err := stages.NewStage(c, model.NewPlan(c), s.Span, some, libs, stages.CacheSize{Blocks: 1}, nil)
 			if err == nil {
