@@ -41,26 +41,41 @@ func (m *combine) do(_, lo, hi int) {
 			m.lib.loops.axpy1(out, parts[p*d:][:d], gate)
 		}
 		if m.arith == kernels.Reference {
-			roundBF16(out)
+			m.lib.loops.roundBF16(out)
 		}
 	}
 }
 
-// add: y = a + b.
+// add: y = a + b, row by row.
 type add struct {
+	lib   *library
 	arith kernels.Arith
 	call  *kernels.Call
+	frame *kernels.Frame // at hand
 }
 
-func newAdd(_ *library, a kernels.Arith, c *kernels.Call) step { return &add{a, c} }
+func newAdd(lib *library, a kernels.Arith, c *kernels.Call) step {
+	return &add{lib: lib, arith: a, call: c}
+}
 
 func (s *add) run(f *kernels.Frame) {
-	y := f.Bufs[s.call.Out[0]]
-	a, b := f.Bufs[s.call.In[0]][:len(y)], f.Bufs[s.call.In[1]][:len(y)]
-	for i := range y {
-		y[i] = a[i] + b[i]
+	if f.Rows.N == 0 {
+		return
 	}
-	if s.arith == kernels.Reference {
-		roundBF16(y)
+	s.frame = f
+	s.lib.pool.run(s, f.Rows.N, len(f.Bufs[s.call.Out[0]])/f.Rows.N/2)
+	s.frame = nil
+}
+
+func (s *add) do(_, lo, hi int) {
+	f := s.frame
+	a, b, y := f.Bufs[s.call.In[0]], f.Bufs[s.call.In[1]], f.Bufs[s.call.Out[0]]
+	d := len(y) / f.Rows.N
+	for r := lo; r < hi; r++ {
+		out := y[r*d:][:d]
+		s.lib.loops.add(out, a[r*d:][:d], b[r*d:][:d])
+		if s.arith == kernels.Reference {
+			s.lib.loops.roundBF16(out)
+		}
 	}
 }

@@ -7,28 +7,32 @@ import (
 
 // embed: hidden = embedding[token] * multiplier.
 type embed struct {
+	loops *loops
 	arith kernels.Arith
 	call  *kernels.Call
 }
 
-func newEmbed(_ *library, a kernels.Arith, c *kernels.Call) step { return &embed{a, c} }
+func newEmbed(lib *library, a kernels.Arith, c *kernels.Call) step { return &embed{lib.loops, a, c} }
 
 func (e *embed) run(f *kernels.Frame) {
 	w, y := e.call.Weights[0], f.Bufs[e.call.Out[0]]
 	d := w.In
 	for r := range f.Rows.N {
 		in, out := w.F[int(f.Rows.Token[r])*d:][:d], y[r*d:][:d]
-		if e.arith == kernels.Reference {
-			m := tensor.RoundBF16(e.call.Multiplier)
-			for i, v := range in {
-				out[i] = tensor.RoundBF16(tensor.RoundBF16(v) * m)
-			}
-			continue
-		}
-		for i, v := range in {
-			out[i] = v * e.call.Multiplier
-		}
+		copy(out, in)
+		multiply(e.loops, e.arith, out, e.call.Multiplier)
 	}
+}
+
+// multiply: y = y * m; Reference rounds each to bfloat16.
+func multiply(l *loops, a kernels.Arith, y []float32, m float32) {
+	if a != kernels.Reference {
+		l.mul(y, m)
+		return
+	}
+	l.roundBF16(y)
+	l.mul(y, tensor.RoundBF16(m))
+	l.roundBF16(y)
 }
 
 // head: logits = (x · embedding^T) * multiplier, for the rows to draw from.
@@ -53,17 +57,7 @@ func (h *head) do(worker, lo, hi int) {
 		r0, r1, c0, c1 := h.tile(0, t)
 		h.compute(&h.lib.scratch[worker], 0, r0, r1, c0, c1)
 		for r := r0; r < r1; r++ {
-			out := h.ys[0].row(r)[c0:c1]
-			if h.arith == kernels.Reference {
-				m := tensor.RoundBF16(h.call.Multiplier)
-				for o, v := range out {
-					out[o] = tensor.RoundBF16(tensor.RoundBF16(v) * m)
-				}
-				continue
-			}
-			for o := range out {
-				out[o] *= h.call.Multiplier
-			}
+			multiply(h.lib.loops, h.arith, h.ys[0].row(r)[c0:c1], h.call.Multiplier)
 		}
 	}
 }

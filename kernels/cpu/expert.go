@@ -1,9 +1,6 @@
 package cpu
 
-import (
-	"troupe/kernels"
-	"troupe/kernels/ref"
-)
+import "troupe/kernels"
 
 // expert: part = (gelu(x·gate) * (x·up)) · down, for the rows of the frame's work.
 type expert struct {
@@ -45,12 +42,10 @@ func (e *expert) do(worker, lo, hi int) {
 		for r := r0; r < r1; r++ {
 			g, u := p.ys[0].row(r)[c0:c1], p.ys[1].row(r)[c0:c1]
 			if p.arith == kernels.Reference {
-				roundBF16(g)
-				roundBF16(u)
+				p.lib.loops.roundBF16(g)
+				p.lib.loops.roundBF16(u)
 			}
-			for j, v := range g {
-				g[j] = ref.Gelu(v) * u[j]
-			}
+			p.lib.loops.geluUp(g, u)
 		}
 	}
 }

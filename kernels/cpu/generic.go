@@ -17,8 +17,7 @@ var _ = kernels.Register(kernels.Variant{
 })
 
 var genericLoops = loops{
-	quantise: quantise, pack: pack, int8Block: int8Block,
-	widen: widen, widenScaled: widenScaled, widenBF16: widenBF16,
-	axpy4: axpy4, axpy4int8: axpy4int8, axpy1: axpy1, dots: dots,
+	vectorLoops: genericVectors,
+	pack:        pack, int8Block: int8Block, axpy4int8: axpy4int8, dots: dots,
 	scores: scores,
 }

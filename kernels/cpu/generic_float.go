@@ -1,64 +1,8 @@
 package cpu
 
-import (
-	"unsafe"
-
-	"troupe/kernels"
-	"troupe/tensor"
-)
+import "troupe/kernels"
 
 // The float32 loops of the portable variant.
-
-// asFloat has the float32 value of every int8, by its bits.
-var asFloat = func() (t [256]float32) {
-	for i := range t {
-		t[i] = float32(int8(i))
-	}
-	return t
-}()
-
-func widen(dst []float32, q []int8) {
-	out := unsafe.Slice((*[8]float32)(unsafe.Pointer(unsafe.SliceData(dst))), len(dst)/8)
-	in := wordsOf(q)[:len(out)]
-	for i := range out {
-		d, w := &out[i], &in[i]
-		d[0], d[1], d[2], d[3] = asFloat[w[0]], asFloat[w[1]], asFloat[w[2]], asFloat[w[3]]
-		d[4], d[5], d[6], d[7] = asFloat[w[4]], asFloat[w[5]], asFloat[w[6]], asFloat[w[7]]
-	}
-	for c := len(out) * 8; c < len(dst); c++ {
-		dst[c] = float32(q[c])
-	}
-}
-
-func widenScaled(dst []float32, q []int8, scale []float32) {
-	q, scale = q[:len(dst)], scale[:len(dst)]
-	for c := range dst {
-		dst[c] = tensor.RoundBF16(asFloat[uint8(q[c])] * scale[c])
-	}
-}
-
-func widenBF16(dst []float32, b []uint16) {
-	out := unsafe.Slice((*[4]uint32)(unsafe.Pointer(unsafe.SliceData(dst))), len(dst)/4)
-	in := unsafe.Slice((*[4]uint16)(unsafe.Pointer(unsafe.SliceData(b))), len(b)/4)[:len(out)]
-	for i := range out {
-		d, h := &out[i], &in[i]
-		d[0], d[1], d[2], d[3] = uint32(h[0])<<16, uint32(h[1])<<16, uint32(h[2])<<16, uint32(h[3])<<16
-	}
-}
-
-func axpy4(y, w0, w1, w2, w3 []float32, x *[4]float32) {
-	n := len(y)
-	w0, w1, w2, w3 = w0[:n], w1[:n], w2[:n], w3[:n]
-	x0, x1, x2, x3 := x[0], x[1], x[2], x[3]
-	for c := range y {
-		v := y[c]
-		v += float32(x0 * w0[c])
-		v += float32(x1 * w1[c])
-		v += float32(x2 * w2[c])
-		v += float32(x3 * w3[c])
-		y[c] = v
-	}
-}
 
 func axpy4int8(y []float32, w0, w1, w2, w3 []int8, x *[4]float32) {
 	n := len(y)
@@ -71,13 +15,6 @@ func axpy4int8(y []float32, w0, w1, w2, w3 []int8, x *[4]float32) {
 		v += float32(x2 * asFloat[uint8(w2[c])])
 		v += float32(x3 * asFloat[uint8(w3[c])])
 		y[c] = v
-	}
-}
-
-func axpy1(y, w []float32, x float32) {
-	w = w[:len(y)]
-	for c := range y {
-		y[c] += float32(x * w[c])
 	}
 }
 

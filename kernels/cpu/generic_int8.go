@@ -2,38 +2,10 @@ package cpu
 
 import (
 	"encoding/binary"
-	"math"
 	"unsafe"
 
 	"troupe/kernels"
 )
-
-// tinyBlock is the value below which a block of activations counts as zero (ref.Quantise).
-const tinyBlock = 0x1p-100
-
-// quantise rounds by adding and taking away 1.5*2^23, where float32 has no fractions.
-func quantise(q []int8, x []float32) float32 {
-	const magic = float32(3 << 22)
-	top := uint32(0)
-	for _, v := range x {
-		top = max(top, math.Float32bits(v)&0x7fffffff)
-	}
-	amax := math.Float32frombits(top)
-	q = q[:len(x)]
-	switch {
-	case top >= 0x7f800000:
-		clear(q)
-		return float32(math.NaN())
-	case amax < tinyBlock:
-		clear(q)
-		return 0
-	}
-	inv := 127 / amax
-	for k, v := range x {
-		q[k] = int8(math.Float32bits(float32(v*inv) + magic))
-	}
-	return amax / 127
-}
 
 // The int8 products of the portable variant, several in one 64-bit multiplication. Integer sums are
 // exact, so any way of adding them gives the canonical block sum.

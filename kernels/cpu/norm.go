@@ -23,38 +23,13 @@ func (n *norm) run(f *kernels.Frame) {
 }
 
 func (n *norm) do(_, lo, hi int) {
-	scale := n.call.Weights[0].F
+	scale, loops := n.call.Weights[0].F, n.lib.loops
 	d := len(scale)
 	for r := lo; r < hi; r++ {
 		in, out := n.x[r*d:][:d], n.y[r*d:][:d]
-		norm := ref.InvSqrt(sumSquares(in)/float32(d) + n.call.Eps)
-		for i, v := range in {
-			out[i] = scale[i] * float32(v*norm)
-		}
+		loops.norm(out, in, scale, ref.InvSqrt(loops.sumSquares(in)/float32(d)+n.call.Eps))
 		if n.arith == kernels.Reference {
-			roundBF16(out)
+			loops.roundBF16(out)
 		}
 	}
-}
-
-// sumSquares is a lane sum (kernels/order.go), four lanes at a time.
-func sumSquares(x []float32) float32 {
-	const n = kernels.Lanes
-	var lanes [n]float32
-	whole := len(x) / n * n
-	for j := 0; j < n; j += 4 {
-		var s0, s1, s2, s3 float32
-		for i := j; i+4 <= whole; i += n {
-			v := (*[4]float32)(x[i:])
-			s0 += float32(v[0] * v[0])
-			s1 += float32(v[1] * v[1])
-			s2 += float32(v[2] * v[2])
-			s3 += float32(v[3] * v[3])
-		}
-		lanes[j], lanes[j+1], lanes[j+2], lanes[j+3] = s0, s1, s2, s3
-	}
-	for i, v := range x[whole:] {
-		lanes[i] += float32(v * v)
-	}
-	return ref.FoldLanes(&lanes)
 }

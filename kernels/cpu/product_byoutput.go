@@ -1,9 +1,6 @@
 package cpu
 
-import (
-	"troupe/kernels"
-	"troupe/tensor"
-)
+import "troupe/kernels"
 
 // byOutput computes a tile of a float32 matrix stored output by output. A sum must follow its order, so
 // that only several sums at a time keep the adders busy: dotOutputs outputs meet each row together.
@@ -43,10 +40,4 @@ func (p *product) outputs(dst []float32, w *kernels.Weight, o, n, lo, hi int) (b
 		}
 	}
 	return dst, stride
-}
-
-func roundBF16(v []float32) {
-	for i := range v {
-		v[i] = tensor.RoundBF16(v[i])
-	}
 }

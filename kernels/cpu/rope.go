@@ -35,13 +35,9 @@ func (p *rope) rotate(r, heads int, x, y []float32) {
 	for h := range heads {
 		in, out := x[(r*heads+h)*size:][:size], y[(r*heads+h)*size:][:size]
 		a, b, ya, yb := in[:half], in[half:][:half], out[:half], out[half:][:half]
-		for j, u := range a {
-			v := b[j]
-			ya[j] = float32(u*cos[j]) - float32(v*sin[j])
-			yb[j] = float32(v*cos[j]) + float32(u*sin[j])
-		}
+		p.lib.loops.rotate(ya, yb, a, b, cos, sin)
 		if p.arith == kernels.Reference {
-			roundBF16(out)
+			p.lib.loops.roundBF16(out)
 		}
 	}
 }

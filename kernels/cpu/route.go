@@ -1,9 +1,6 @@
 package cpu
 
-import (
-	"troupe/kernels"
-	"troupe/kernels/ref"
-)
+import "troupe/kernels"
 
 // route: softmax(x · router) over all experts, float32 in every arithmetic.
 type route struct {
@@ -31,25 +28,23 @@ func (o *route) do(worker, lo, hi int) {
 			o.compute(&o.lib.scratch[worker], 0, r0, r1, c, min(c+narrowTile, w.Out))
 		}
 		for r := r0; r < r1; r++ {
-			softmax(o.ys[0].row(r))
+			softmax(o.lib.loops, o.ys[0].row(r))
 		}
 	}
 }
 
 // softmax in place; the sum is sequential.
-func softmax(p []float32) {
+func softmax(l *loops, p []float32) {
 	top := p[0]
 	for _, v := range p[1:] {
 		if v > top {
 			top = v
 		}
 	}
+	l.expMinus(p, top)
 	sum := float32(0)
-	for e := range p {
-		p[e] = ref.Exp(p[e] - top)
-		sum += p[e]
+	for _, v := range p {
+		sum += v
 	}
-	for e := range p {
-		p[e] /= sum
-	}
+	l.div(p, sum)
 }
