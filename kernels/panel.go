@@ -31,20 +31,42 @@ func NumPanels(out int) int { return (out + PanelOutputs - 1) / PanelOutputs }
 // PanelSize is the size in bytes of a matrix in panels.
 func PanelSize(in, out, groups int) int { return NumPanels(out) * PanelLines(in, groups) * LineBytes }
 
-// PackPanels writes panels lo to hi-1 of an int8 matrix [in out] to dst, which begins with panel lo.
+// packedTogether is how many panels are packed side by side: a row of the matrix is then read 256 bytes at a time,
+// whole cache lines. One panel alone takes 16 bytes of each line, at the stride of a row, four times slower.
+const packedTogether = 16
+
+// PackPanels writes panels lo to hi-1 of an int8 matrix [in out] to dst, which begins with panel lo. Several
+// threads may do it, a range each; ranges that are multiples of 16 panels are fastest.
 func PackPanels(dst, src []int8, in, out, groups, lo, hi int) {
 	size := PanelLines(in, groups) * LineBytes
-	for p := lo; p < hi; p++ {
-		c0 := p * PanelOutputs
-		packGroups(dst[(p-lo)*size:][:size], src[c0:], out, in, groups, min(PanelOutputs, out-c0))
+	per, lines := in/groups, GroupLines(in, groups)
+	full := min(hi, out/PanelOutputs)
+	for p := lo; p < full; p += packedTogether {
+		n := min(packedTogether, full-p)
+		for g := range groups {
+			packSide(dst[(p-lo)*size+g*lines*LineBytes:], size, src[g*per*out+p*PanelOutputs:], out, per, n)
+		}
+	}
+	if full < hi && full >= lo { // the last panel has fewer outputs
+		for g := range groups {
+			c0 := full * PanelOutputs
+			PackBlock(dst[(full-lo)*size+g*lines*LineBytes:][:lines*LineBytes], src[g*per*out+c0:], out, per, out-c0)
+		}
 	}
 }
 
-// packGroups packs one panel; input k's weights are src[k*stride:][:cols].
-func packGroups(dst, src []int8, stride, in, groups, cols int) {
-	per, lines := in/groups, GroupLines(in, groups)
-	for g := range groups {
-		PackBlock(dst[g*lines*LineBytes:][:lines*LineBytes], src[g*per*stride:], stride, per, cols)
+// packSide packs one scale group of n panels side by side, inputs outermost; a panel has size bytes of dst.
+func packSide(dst []int8, size int, src []int8, stride, inputs, n int) {
+	k := 0
+	for ; k+LineInputs <= inputs; k += LineInputs {
+		for p := range n {
+			packLine((*[LineBytes]int8)(dst[p*size+k*PanelOutputs:]), src[k*stride+p*PanelOutputs:], stride)
+		}
+	}
+	if k < inputs {
+		for p := range n {
+			PackBlock(dst[p*size+k*PanelOutputs:][:LineBytes], src[k*stride+p*PanelOutputs:], stride, inputs-k, PanelOutputs)
+		}
 	}
 }
 
@@ -66,29 +88,29 @@ func PackBlock(dst, src []int8, stride, n, cols int) {
 	}
 }
 
-// packLine interleaves four inputs' weights of 16 outputs: bytes of two inputs, then pairs of both pairs.
+// packLine interleaves four inputs' weights of 16 outputs, eight outputs at a time: bytes of two inputs
+// change places, then pairs of bytes.
 func packLine(dst *[LineBytes]int8, src []int8, stride int) {
-	out := unsafe.Slice((*byte)(unsafe.Pointer(dst)), LineBytes)
-	for j := 0; j < PanelOutputs; j += 4 {
-		a, b := fourBytes(src[j:]), fourBytes(src[stride+j:])
-		c, d := fourBytes(src[2*stride+j:]), fourBytes(src[3*stride+j:])
-		ab, cd := spread(a)|spread(b)<<8, spread(c)|spread(d)<<8
-		low := ab&0xffff | cd&0xffff<<16 | ab&0xffff0000<<16 | cd&0xffff0000<<32
-		high := ab>>32&0xffff | cd>>32&0xffff<<16 | ab>>48<<32 | cd>>48<<48
-		binary.LittleEndian.PutUint64(out[4*j:], low)
-		binary.LittleEndian.PutUint64(out[4*j+8:], high)
+	const odd, high = 0x00ff00ff_00ff00ff, 0x0000ffff_0000ffff
+	r0, r1, r2, r3 := row16(src), row16(src[stride:]), row16(src[2*stride:]), row16(src[3*stride:])
+	out := (*[LineBytes]byte)(unsafe.Pointer(dst))
+	for j := 0; j < PanelOutputs; j += 8 {
+		a, b := binary.LittleEndian.Uint64(r0[j:j+8]), binary.LittleEndian.Uint64(r1[j:j+8])
+		c, d := binary.LittleEndian.Uint64(r2[j:j+8]), binary.LittleEndian.Uint64(r3[j:j+8])
+		t, u := (a>>8^b)&odd, (c>>8^d)&odd
+		a, b, c, d = a^t<<8, b^t, c^u<<8, d^u
+		t, u = (a>>16^c)&high, (b>>16^d)&high
+		a, b, c, d = a^t<<16, b^u<<16, c^t, d^u
+		line := out[4*j : 4*j+32]
+		binary.LittleEndian.PutUint64(line[0:], a&0xffffffff|b<<32)
+		binary.LittleEndian.PutUint64(line[8:], c&0xffffffff|d<<32)
+		binary.LittleEndian.PutUint64(line[16:], a>>32|b>>32<<32)
+		binary.LittleEndian.PutUint64(line[24:], c>>32|d>>32<<32)
 	}
 }
 
-// spread puts the bytes of a word at the even bytes of a longer one.
-func spread(v uint32) uint64 {
-	x := uint64(v)
-	x = (x | x<<16) & 0x0000ffff0000ffff
-	return (x | x<<8) & 0x00ff00ff00ff00ff
-}
-
-func fourBytes(s []int8) uint32 {
-	return binary.LittleEndian.Uint32(unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(s[:4]))), 4))
+func row16(s []int8) *[PanelOutputs]byte {
+	return (*[PanelOutputs]byte)(unsafe.Pointer((*[PanelOutputs]int8)(s)))
 }
 
 // UnpackBlock is the inverse of PackBlock for n inputs of one panel: dst[k*stride:][:cols] from lines.

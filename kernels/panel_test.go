@@ -9,7 +9,7 @@ import (
 // Every weight is found where At says, padding is zero, and unpacking gives the matrix back.
 func TestPanels(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
-	for _, size := range [][3]int{{1, 1, 1}, {4, 16, 1}, {5, 17, 1}, {342 * 8, 33, 8}, {128, 64, 2}, {260, 15, 4}, {7, 48, 7}} {
+	for _, size := range [][3]int{{1, 1, 1}, {4, 16, 1}, {5, 17, 1}, {342 * 8, 33, 8}, {128, 64, 2}, {260, 15, 4}, {7, 48, 7}, {12, 16*19 + 3, 2}, {9, 16 * 40, 1}} {
 		in, out, groups := size[0], size[1], size[2]
 		q := make([]int8, in*out)
 		for i := range q {
@@ -55,6 +55,9 @@ func TestPanels(t *testing.T) {
 func BenchmarkPackPanels(b *testing.B) {
 	const in, out = 2048, 8192
 	src, dst := make([]int8, in*out), make([]int8, PanelSize(in, out, 1))
+	for i := range src { // pages that were never written are all one page
+		src[i] = int8(i)
+	}
 	b.SetBytes(in * out)
 	for b.Loop() {
 		PackPanels(dst, src, in, out, 1, 0, NumPanels(out))
