@@ -8,7 +8,6 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 
-	"troupe/kernels"
 	"troupe/model"
 	"troupe/stages"
 	"troupe/stages/place"
@@ -34,7 +33,7 @@ type runner interface {
 // open opens libraries, stages and experts, on the device's own lane. What was opened before an error is
 // left to close.
 func (d *device) open(ctx context.Context, o *Options, plan model.Plan, index int) error {
-	d.libs = stages.OpenLibraries(o.Arith, o.Binding, kernels.SameThreads(d.Threads))
+	d.libs = stages.OpenLibraries(o.Arith, o.Binding, d.KernelThreads())
 	d.experts = stages.NewExperts(plan)
 	d.stages = map[int]*stages.Stage{}
 	size := stages.CacheSize{Blocks: o.Sched.Blocks, Half: stages.HalfCache(o.Arith)}

@@ -23,6 +23,7 @@ const (
 	defaultMaxBatch = 8   // --max-batch
 	maxRows         = 1 << 16
 	maxMicrobatches = 1 << 10
+	maxThreads      = 1 << 12
 	// drawBytes bounds the logits of a batch: where every position is drawn from, as many draws fit a
 	// batch as fill this.
 	drawBytes = 64 << 20
@@ -36,7 +37,9 @@ const engineCategory = "Engine"
 func engineFlags() []cli.Flag {
 	return []cli.Flag{
 		modelFlag(),
-		&cli.StringFlag{Name: "devices", Value: "cpu", Usage: "`LIST` of devices, a stage each: cpu, or cpu:1,cpu:1 with threads", Category: engineCategory},
+		&cli.StringFlag{Name: "devices", Value: "cpu", Usage: "`LIST` of devices, a stage each: cpu, or cpu:1,cpu:1 with threads, cpu:2/4 with others for prefill", Category: engineCategory},
+		&cli.IntFlag{Name: "threads", Usage: "threads in all, for devices that state none", DefaultText: "the cores, less one from 8 on", Category: engineCategory},
+		&cli.IntFlag{Name: "threads-prefill", Usage: "the same, for batches of many rows", DefaultText: "as --threads", Category: engineCategory},
 		&cli.StringFlag{Name: "expert-devices", Usage: "`LIST` of devices for experts alone", DefaultText: "none", Category: engineCategory},
 		&cli.StringFlag{Name: "placement", Usage: "`NAME` where experts live: " + strategyNames(), DefaultText: "local", Category: engineCategory},
 		&cli.IntFlag{Name: "stages", Usage: "layer groups in the pipeline", DefaultText: "one a device", Category: engineCategory},
@@ -140,7 +143,11 @@ func readPlacement(c *cli.Context, config model.Config, runnable bool) (place.Pl
 		return place.Plan{}, badFlag("stages", fmt.Errorf("%d, want 1 or more", wishes.Stages))
 	}
 	if runnable {
-		all, err := place.Runnable(slices.Concat(devices, wishes.ExpertDevices), runtime.NumCPU())
+		threads, err := readThreads(c)
+		if err != nil {
+			return place.Plan{}, err
+		}
+		all, err := place.Runnable(slices.Concat(devices, wishes.ExpertDevices), threads)
 		if err != nil {
 			return place.Plan{}, &usageError{err: err}
 		}
@@ -151,6 +158,29 @@ func readPlacement(c *cli.Context, config model.Config, runnable bool) (place.Pl
 		return plan, &usageError{err: err}
 	}
 	return plan, nil
+}
+
+// manyCores is from where on one is left to other programs: the slowest thread holds all others up.
+const manyCores = 8
+
+// readThreads reads --threads and --threads-prefill.
+func readThreads(c *cli.Context) (kernels.Threads, error) {
+	n := runtime.GOMAXPROCS(0)
+	if n >= manyCores {
+		n--
+	}
+	t := kernels.SameThreads(n)
+	var err error
+	if c.IsSet("threads") {
+		if n, err = intWithin(c, "threads", maxThreads); err != nil {
+			return t, err
+		}
+		t = kernels.SameThreads(n)
+	}
+	if c.IsSet("threads-prefill") {
+		t.Prefill, err = intWithin(c, "threads-prefill", maxThreads)
+	}
+	return t, err
 }
 
 func strategyNames() string {

@@ -6,12 +6,15 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"troupe/kernels"
 )
 
 // Device is one memory with threads that compute on it.
 type Device struct {
 	Name    string // its kind: "cpu"
 	Threads int    // 0: not stated
+	Prefill int    // threads for batches of many rows, other than Threads; 0: as Threads
 	Memory  int64  // bytes; 0: not stated
 }
 
@@ -20,12 +23,12 @@ const (
 	maxThreads = 4096
 )
 
-const deviceGrammar = "want [COUNTx]NAME[:THREADS][@MEMORY], separated by commas, as in cpu, cpu:2,cpu:2 or 8xgpu@80GB"
+const deviceGrammar = "want [COUNTx]NAME[:THREADS[/PREFILL]][@MEMORY], separated by commas, as in cpu, cpu:2,cpu:2/4 or 8xgpu@80GB"
 
-var deviceForm = regexp.MustCompile(`^(?:([0-9]+)x)?([a-z][a-z0-9_-]*)(?::([0-9]+))?(?:@([0-9.]+[A-Za-z]*))?$`)
+var deviceForm = regexp.MustCompile(`^(?:([0-9]+)x)?([a-z][a-z0-9_-]*)(?::([0-9]+)(?:/([0-9]+))?)?(?:@([0-9.]+[A-Za-z]*))?$`)
 
-// ParseDevices reads a list of devices: "cpu", "cpu:1,cpu:1", "8xgpu@80GB". Spaces around entries do not
-// matter.
+// ParseDevices reads a list of devices: "cpu", "cpu:1,cpu:1", "cpu:2/4" (two threads for decode, four for
+// prefill), "8xgpu@80GB". Spaces around entries do not matter.
 func ParseDevices(list string) ([]Device, error) {
 	var all []Device
 	for entry := range strings.SplitSeq(list, ",") {
@@ -59,7 +62,13 @@ func parseDevice(entry string) (count int, d Device, err error) {
 		}
 	}
 	if m[4] != "" {
-		if d.Memory, err = ParseBytes(m[4]); err != nil {
+		if d.Prefill, err = within("threads for prefill", m[4], maxThreads); err != nil {
+			return 0, d, err
+		}
+		d.setThreads(kernels.Threads{Decode: d.Threads, Prefill: d.Prefill})
+	}
+	if m[5] != "" {
+		if d.Memory, err = ParseBytes(m[5]); err != nil {
 			return 0, d, err
 		}
 	}
@@ -80,16 +89,34 @@ func (d Device) String() string {
 	if d.Threads > 0 {
 		s += ":" + strconv.Itoa(d.Threads)
 	}
+	if d.Prefill > 0 {
+		s += "/" + strconv.Itoa(d.Prefill)
+	}
 	if d.Memory > 0 {
 		s += "@" + strconv.FormatInt(d.Memory, 10) + "B"
 	}
 	return s
 }
 
+// KernelThreads are the device's threads for decode and for prefill.
+func (d Device) KernelThreads() kernels.Threads {
+	if d.Prefill == 0 {
+		return kernels.SameThreads(d.Threads)
+	}
+	return kernels.Threads{Decode: d.Threads, Prefill: d.Prefill}
+}
+
+func (d *Device) setThreads(t kernels.Threads) {
+	d.Threads, d.Prefill = t.Decode, 0
+	if t.Prefill != t.Decode {
+		d.Prefill = t.Prefill
+	}
+}
+
 // Runnable prepares devices for a run on this machine: it refuses those that a plan may count with but
 // that nothing here can compute on, and gives those without a stated number of threads an equal share of
-// the processors that the others leave, at least one each.
-func Runnable(devices []Device, processors int) ([]Device, error) {
+// the threads that the others leave, at least one each.
+func Runnable(devices []Device, threads kernels.Threads) ([]Device, error) {
 	open := 0
 	for i, d := range devices {
 		if d.Name != "cpu" {
@@ -98,16 +125,20 @@ func Runnable(devices []Device, processors int) ([]Device, error) {
 		if d.Threads == 0 {
 			open++
 		}
-		processors -= d.Threads
+		threads = less(threads, d.KernelThreads())
 	}
 	devices = slices.Clone(devices)
 	for i := range devices {
 		if devices[i].Threads == 0 {
-			share := max(1, processors/open)
-			devices[i].Threads = share
-			processors -= share
+			share := kernels.Threads{Decode: max(1, threads.Decode/open), Prefill: max(1, threads.Prefill/open)}
+			devices[i].setThreads(share)
+			threads = less(threads, share)
 			open--
 		}
 	}
 	return devices, nil
+}
+
+func less(a, b kernels.Threads) kernels.Threads {
+	return kernels.Threads{Decode: a.Decode - b.Decode, Prefill: a.Prefill - b.Prefill}
 }

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"troupe/kernels"
 )
 
 func TestParseDevices(t *testing.T) {
@@ -16,6 +18,8 @@ func TestParseDevices(t *testing.T) {
 		{" cpu:1 , cpu ", []Device{{Name: "cpu", Threads: 1}, {Name: "cpu"}}},
 		{"2xcpu:4", []Device{{Name: "cpu", Threads: 4}, {Name: "cpu", Threads: 4}}},
 		{"3xgpu@80GB", slices.Repeat([]Device{{Name: "gpu", Memory: 80e9}}, 3)},
+		{"cpu:2/4", []Device{{Name: "cpu", Threads: 2, Prefill: 4}}},
+		{"2xcpu:3/3,cpu:4/1@1GB", []Device{{Name: "cpu", Threads: 3}, {Name: "cpu", Threads: 3}, {Name: "cpu", Threads: 4, Prefill: 1, Memory: 1e9}}},
 		{"cpu:2@512GiB", []Device{{Name: "cpu", Threads: 2, Memory: 512 << 30}}},
 		{"h100-sxm_5@1.5tb,cpu", []Device{{Name: "h100-sxm_5", Memory: 1.5e12}, {Name: "cpu"}}},
 	} {
@@ -28,14 +32,17 @@ func TestParseDevices(t *testing.T) {
 
 func TestParseDevicesRefuses(t *testing.T) {
 	for list, want := range map[string]string{
-		"":                           `place: device "": want [COUNTx]NAME[:THREADS][@MEMORY]`,
+		"":                           `place: device "": want [COUNTx]NAME[:THREADS[/PREFILL]][@MEMORY]`,
 		"cpu,":                       `device "": want`,
 		"CPU":                        `device "CPU": want`,
 		"8":                          `device "8": want`,
 		"cpu:":                       `device "cpu:": want`,
-		"cpu:two":                    `as in cpu, cpu:2,cpu:2 or 8xgpu@80GB`,
+		"cpu:two":                    `as in cpu, cpu:2,cpu:2/4 or 8xgpu@80GB`,
 		"cpu:-1":                     `device "cpu:-1": want`,
 		"cpu:0":                      `device "cpu:0": threads 0, want 1 to 4096`,
+		"cpu:2/":                     `device "cpu:2/": want`,
+		"cpu:/2":                     `device "cpu:/2": want`,
+		"cpu:2/0":                    `device "cpu:2/0": threads for prefill 0, want 1 to 4096`,
 		"cpu:5000":                   `threads 5000, want 1 to 4096`,
 		"0xcpu":                      `device "0xcpu": count 0, want 1 to 1024`,
 		"9999999xcpu":                `count 9999999, want`,
@@ -54,7 +61,7 @@ func TestParseDevicesRefuses(t *testing.T) {
 }
 
 func FuzzParseDevices(f *testing.F) {
-	for _, s := range []string{"cpu", "cpu:1,cpu:1", "8xgpu@80GB", "cpu:2@1.5TiB", "0x@:", "99999999999999999999xa"} {
+	for _, s := range []string{"cpu", "cpu:1,cpu:1", "8xgpu@80GB", "cpu:2/4,cpu:3/3", "cpu:2@1.5TiB", "0x@:", "99999999999999999999xa"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, list string) {
@@ -88,36 +95,50 @@ func TestParseBytes(t *testing.T) {
 
 func TestRunnable(t *testing.T) {
 	for _, test := range []struct {
-		list       string
-		processors int
-		want       []int // threads
+		list            string
+		decode, prefill int
+		want            string
 	}{
-		{"cpu", 8, []int{8}},
-		{"cpu,cpu", 8, []int{4, 4}},
-		{"3xcpu", 8, []int{2, 3, 3}},
-		{"cpu:5,cpu,cpu", 8, []int{5, 1, 2}},
-		{"cpu:8,cpu", 8, []int{8, 1}},
-		{"4xcpu", 2, []int{1, 1, 1, 1}},
-		{"cpu:16,cpu:16", 2, []int{16, 16}},
+		{"cpu", 8, 8, "cpu:8"},
+		{"cpu", 3, 8, "cpu:3/8"},
+		{"cpu,cpu", 8, 8, "cpu:4,cpu:4"},
+		{"cpu,cpu", 3, 8, "cpu:1/4,cpu:2/4"},
+		{"3xcpu", 8, 8, "cpu:2,cpu:3,cpu:3"},
+		{"cpu:5,cpu,cpu", 8, 8, "cpu:5,cpu:1,cpu:2"},
+		{"cpu:2/5,cpu", 8, 8, "cpu:2/5,cpu:6/3"},
+		{"cpu:8,cpu", 8, 8, "cpu:8,cpu:1"},
+		{"4xcpu", 2, 2, "cpu:1,cpu:1,cpu:1,cpu:1"},
+		{"cpu:16,cpu:16", 2, 2, "cpu:16,cpu:16"},
 	} {
 		devices, err := ParseDevices(test.list)
 		if err != nil {
 			t.Fatal(err)
 		}
 		before := slices.Clone(devices)
-		got, err := Runnable(devices, test.processors)
+		got, err := Runnable(devices, kernels.Threads{Decode: test.decode, Prefill: test.prefill})
 		if err != nil {
 			t.Fatal(err)
 		}
-		var threads []int
+		var written []string
 		for _, d := range got {
-			threads = append(threads, d.Threads)
+			written = append(written, d.String())
 		}
-		if !slices.Equal(threads, test.want) || !slices.Equal(before, devices) {
-			t.Errorf("%s on %d processors: threads %v, want %v", test.list, test.processors, threads, test.want)
+		if s := strings.Join(written, ","); s != test.want || !slices.Equal(before, devices) {
+			t.Errorf("%s on %d/%d threads: %s, want %s", test.list, test.decode, test.prefill, s, test.want)
 		}
 	}
-	if _, err := Runnable([]Device{{Name: "cpu"}, {Name: "gpu"}}, 4); err == nil || !strings.Contains(err.Error(), `place: device 1 is "gpu", want cpu`) {
+	if _, err := Runnable([]Device{{Name: "cpu"}, {Name: "gpu"}}, kernels.SameThreads(4)); err == nil || !strings.Contains(err.Error(), `place: device 1 is "gpu", want cpu`) {
 		t.Errorf("a device that is not there: %v", err)
+	}
+}
+
+func TestKernelThreads(t *testing.T) {
+	for d, want := range map[Device]kernels.Threads{
+		{Threads: 2}:             {Decode: 2, Prefill: 2},
+		{Threads: 2, Prefill: 4}: {Decode: 2, Prefill: 4},
+	} {
+		if got := d.KernelThreads(); got != want {
+			t.Errorf("%+v: %+v, want %+v", d, got, want)
+		}
 	}
 }
