@@ -248,12 +248,17 @@ func (p *program) start(ctx context.Context, l launch) (*session, error) {
 		}
 		turns = t.turn
 	}
-	e, err := actors.Start(ctx, actors.Options{Model: l.config, Weights: m.Weights, Placement: l.placement, Arith: l.arith,
-		Binding: l.binding, Sched: l.limits, Trace: turns, Log: p.logs.plain("actors")})
+	e, err := p.engine(ctx, l, m, turns)
 	if err != nil {
 		return nil, errors.Join(err, t.Close(), m.Close())
 	}
 	return &session{e, m, t}, nil
+}
+
+// engine starts an engine on an opened model.
+func (p *program) engine(ctx context.Context, l launch, m *opened, turns actors.Trace) (*actors.Engine, error) {
+	return actors.Start(ctx, actors.Options{Model: l.config, Weights: m.Weights, Placement: l.placement, Arith: l.arith,
+		Binding: l.binding, Sched: l.limits, Trace: turns, Log: p.logs.plain("actors")})
 }
 
 // Close stops the engine and gives the model back, in this order.

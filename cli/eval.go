@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
+	"troupe/actors"
 	"troupe/router"
 	"troupe/stages/sched"
 )
@@ -19,10 +21,17 @@ func (p *program) evalCommand() *cli.Command {
 wanted). A document is encoded, ended with EOS, and judged on its own: the loss
 is the mean of -ln p over all its ids but the first, in nats.
 
+--against runs every document in a second arithmetic, with the same weights, and
+adds its perplexity, the Kullback-Leibler divergence of --arith from it by
+position, in nats, and how often both have the same likeliest token. Documents
+then run one at a time, with the logits of one in memory.
+
 troupe eval --text book.txt
-troupe eval --text heldout.jsonl --experts 1 --json`,
+troupe eval --text heldout.jsonl --experts 1 --json
+troupe eval --text heldout.jsonl --arith int8 --against exact`,
 		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "text", Usage: "`FILE` to judge, .txt or .jsonl", DefaultText: "required", TakesFile: true},
+			&cli.StringFlag{Name: "against", Usage: "`NAME` arithmetic to compare with: exact, int8 or reference", DefaultText: "none"},
 			&cli.BoolFlag{Name: "no-eos", Usage: "do not end documents with EOS"},
 			&cli.BoolFlag{Name: "documents", Usage: "list every document in the table; --json always does"},
 			jsonFlag("print one JSON object instead of a table"),
@@ -60,18 +69,30 @@ func (p *program) eval(c *cli.Context) (err error) {
 	if err := encodeDocuments(list, t, eos, l.config.SequenceLen); err != nil {
 		return fmt.Errorf("%s: %w", file, err)
 	}
-	requests := make([]sched.Request, len(list))
-	for i, d := range list {
-		requests[i] = sched.Request{Prompt: d.ids, Policy: policy, EOS: -1, Mode: sched.Score}
-	}
-	l.limit(requests, true)
-	session, err := p.start(c.Context, l)
+	other, err := readAgainst(c)
 	if err != nil {
 		return err
 	}
-	defer closeInto(&err, session.Close)
-	e := &evaluation{program: p, session: session, policy: policy, documents: list, requests: requests, scores: make([]score, len(list))}
-	if err := e.run(c.Context, l.concurrency()); err != nil {
+	e := &evaluation{program: p, launch: l, policy: policy, documents: list, against: other, scores: make([]score, len(list))}
+	e.makeRequests()
+	concurrency := 1 // with two engines: they take turns, so that each has the processors to itself
+	if other == nil {
+		concurrency = 2 * min(l.limits.Sequences, len(list)) // as many wait as run
+	} else {
+		e.launch.limits.Sequences = 1
+	}
+	e.launch.limit(e.requests, true)
+	if e.session, err = p.start(c.Context, e.launch); err != nil {
+		return err
+	}
+	defer closeInto(&err, e.session.Close)
+	if other != nil {
+		if err := e.startOther(c.Context); err != nil {
+			return err
+		}
+		defer closeInto(&err, e.stopOther)
+	}
+	if err := e.run(c.Context, concurrency); err != nil {
 		return err
 	}
 	if err := e.print(c.Bool("json"), c.Bool("documents")); err != nil {
@@ -83,20 +104,36 @@ func (p *program) eval(c *cli.Context) (err error) {
 // evaluation judges documents.
 type evaluation struct {
 	*program
+	launch    launch
 	session   *session
 	policy    router.Policy
 	documents []document
 	requests  []sched.Request // by document
 	scores    []score
+	against   *contrast // nil: none
 	took      time.Duration
 }
 
 // score is what a document has brought so far.
 type score struct {
-	sum    float64 // of -ln p
-	tokens int     // judged
-	done   bool
-	err    error
+	sum      float64 // of -ln p
+	tokens   int     // judged
+	contrast contrastSum
+	done     bool
+	err      error
+}
+
+// makeRequests turns documents into requests: losses alone are drawn where they are computed; to compare two
+// engines takes the logits. The last id predicts nothing.
+func (e *evaluation) makeRequests() {
+	e.requests = make([]sched.Request, len(e.documents))
+	for i, d := range e.documents {
+		r := sched.Request{Prompt: d.ids, Policy: e.policy, EOS: -1, Mode: sched.Score}
+		if e.against != nil {
+			r.Prompt, r.Mode = d.ids[:max(len(d.ids)-1, 0)], sched.Logits
+		}
+		e.requests[i] = r
+	}
 }
 
 // run judges all documents, several at a time.
@@ -104,6 +141,9 @@ func (e *evaluation) run(ctx context.Context, concurrency int) error {
 	total := int64(0)
 	for _, d := range e.documents {
 		total += int64(max(len(d.ids)-1, 0))
+	}
+	if e.against != nil {
+		total *= 2
 	}
 	report, end := e.progress("judging", inTokens)
 	var mu sync.Mutex
@@ -115,33 +155,50 @@ func (e *evaluation) run(ctx context.Context, concurrency int) error {
 		report(done, total)
 	}
 	start := time.Now()
-	err := inParallel(len(e.documents), concurrency, func(i int) { e.scores[i] = e.one(ctx, e.requests[i], count) })
+	err := inParallel(len(e.documents), concurrency, func(i int) { e.scores[i] = e.one(ctx, i, count) })
 	e.took = time.Since(start)
 	end()
 	return err
 }
 
-func (e *evaluation) one(ctx context.Context, r sched.Request, count func()) (s score) {
-	if ctx.Err() != nil || len(r.Prompt) < 2 { // nothing to predict
-		s.done = ctx.Err() == nil
-		return s
+// one judges a document.
+func (e *evaluation) one(ctx context.Context, i int, count func()) (s score) {
+	ids := e.documents[i].ids
+	switch {
+	case ctx.Err() != nil:
+	case len(ids) < 2: // nothing to predict
+		s.done = true
+	case e.against != nil:
+		s.err = e.compare(ctx, i, &s, count)
+	default:
+		s.err = e.events(ctx, e.session.Engine, e.requests[i], func(event sched.Event) error {
+			s.sum -= float64(event.LogProb)
+			s.tokens++
+			count()
+			return nil
+		})
 	}
-	stream, err := e.session.Submit(ctx, r)
+	s.done = s.done || s.err == nil && s.tokens > 0 && s.tokens == len(ids)-1
+	return s
+}
+
+// events runs a request and hands its events to take, all but the last. What take finds wrong ends the request.
+func (e *evaluation) events(ctx context.Context, engine *actors.Engine, r sched.Request, take func(sched.Event) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stream, err := engine.Submit(ctx, r)
 	if err != nil {
-		s.err = err
-		return s
+		return err
 	}
 	for event := range stream.Events() {
 		if event.Done {
-			s.err = event.Err
-			s.done = event.Err == nil && s.tokens == len(r.Prompt)-1
-			break
+			return event.Err
 		}
-		s.sum -= float64(event.LogProb)
-		s.tokens++
-		count()
+		if err := take(event); err != nil {
+			return err
+		}
 	}
-	return s
+	return errors.New("BUG: events without an end")
 }
 
 // err is the first thing that went wrong, in the order of the documents.
