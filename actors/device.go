@@ -34,6 +34,7 @@ type runner interface {
 // left to close.
 func (d *device) open(ctx context.Context, o *Options, plan model.Plan, index int) error {
 	d.libs = stages.OpenLibraries(o.Arith, o.Binding, d.KernelThreads())
+	d.libs.Wrap = o.Wrap
 	d.experts = stages.NewExperts(plan)
 	d.stages = map[int]*stages.Stage{}
 	size := stages.CacheSize{Blocks: o.Sched.Blocks, Half: stages.HalfCache(o.Arith)}

@@ -27,6 +27,7 @@ type Options struct {
 	// than stages, so that none waits for the head, or a single one when nothing can run beside it.
 	Sched sched.Config
 	Trace Trace        // may be nil
+	Wrap  stages.Wrap  // may be nil: around every op's kernel, for measurements
 	Log   *slog.Logger // may be nil
 
 	newLane func() runner // nil: newLane

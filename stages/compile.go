@@ -10,11 +10,17 @@ import (
 
 // Libraries opens the kernel libraries of one device and compiles against a binding.
 type Libraries struct {
-	Arith   kernels.Arith
+	Arith kernels.Arith
+	// Wrap, if set before anything is compiled, has every call compiled as a kernel of its own and put in
+	// the place of that kernel what it returns. It is for measurements.
+	Wrap    Wrap
 	binding kernels.Binding
 	threads kernels.Threads
 	open    map[string]kernels.Library
 }
+
+// Wrap makes a kernel that runs another one, which computes one op.
+type Wrap func(kernels.Op, kernels.Kernel) kernels.Kernel
 
 // OpenLibraries prepares a device with so many threads; libraries are opened when first needed.
 func OpenLibraries(arith kernels.Arith, binding kernels.Binding, threads kernels.Threads) *Libraries {
@@ -83,7 +89,7 @@ func (l *Libraries) compile(calls []kernels.Call) (segment, error) {
 			return nil, err
 		}
 		hi := lo + 1
-		for hi < len(calls) {
+		for hi < len(calls) && l.Wrap == nil {
 			next, err := l.library(calls[hi].Op, calls[hi].Layer)
 			if err != nil {
 				return nil, err
@@ -96,6 +102,9 @@ func (l *Libraries) compile(calls []kernels.Call) (segment, error) {
 		k, err := lib.Compile(kernels.Segment{Arith: l.Arith, Calls: calls[lo:hi]})
 		if err != nil {
 			return nil, fmt.Errorf("stages: layer %d: %s: %w", calls[lo].Layer, lib.Info().Name, err)
+		}
+		if l.Wrap != nil {
+			k = l.Wrap(calls[lo].Op, k)
 		}
 		seg = append(seg, k)
 		lo = hi
