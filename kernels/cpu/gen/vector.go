@@ -3,9 +3,11 @@ package main
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/mmcloughlin/avo/attr"
 	"github.com/mmcloughlin/avo/build"
+	"github.com/mmcloughlin/avo/ir"
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 )
@@ -22,6 +24,7 @@ type vec struct {
 
 	// The loop at hand.
 	index reg.Register
+	ahead int          // elements from the index to the vector at hand
 	rest  bool         // behind the last whole vector: single elements on AVX2, a mask on AVX-512
 	mask  reg.Register // of the elements that there are
 }
@@ -75,6 +78,13 @@ func (v *vec) broadcast(x reg.VecVirtual) reg.VecVirtual {
 	all := v.newFull()
 	v.VBROADCASTSS(x.AsX(), all)
 	return all
+}
+
+// onStack keeps a register in memory.
+func (v *vec) onStack(x reg.VecVirtual) operand.Mem {
+	m := v.AllocLocal(4 * v.lanes)
+	v.VMOVUPS(x, m)
+	return m
 }
 
 // newFull is a register of all lanes.
@@ -134,26 +144,18 @@ func (v *vec) bits(b uint32) operand.Mem {
 
 func (v *vec) float(f float32) operand.Mem { return v.bits(math.Float32bits(f)) }
 
-// each writes body for all n elements: for whole vectors, and once more for the rest.
-func (v *vec) each(n reg.Register, body func()) {
-	loop, test, rest, done := v.label("loop"), v.label("test"), v.label("rest"), v.label("done")
-	whole := v.GP64()
-	v.MOVQ(n, whole)
-	v.ANDQ(operand.I32(-v.lanes), whole)
+// each writes body for all n elements: for several vectors at a time, for one at a time, for the rest.
+func (v *vec) each(n reg.Register, strands int, body func()) {
 	v.index = v.GP64()
 	v.XORQ(v.index, v.index)
-	v.JMP(operand.LabelRef(test))
-	v.Label(loop)
-	body()
-	v.ADDQ(operand.Imm(uint64(v.lanes)), v.index)
-	v.Label(test)
-	v.CMPQ(v.index, whole)
-	v.JB(operand.LabelRef(loop))
+	v.pass(n, strands, body)
+	v.pass(n, 1, body)
 
+	rest, done := v.label("rest"), v.label("done")
 	v.rest = true
 	v.Label(rest)
 	v.CMPQ(v.index, n)
-	v.JAE(operand.LabelRef(done))
+	v.JGE(operand.LabelRef(done))
 	if v.lanes == 16 {
 		v.maskRest(n)
 		body()
@@ -164,6 +166,44 @@ func (v *vec) each(n reg.Register, body func()) {
 	}
 	v.Label(done)
 	v.rest = false
+}
+
+// pass goes on through n elements by that many vectors, as long as there are as many.
+func (v *vec) pass(n reg.Register, strands int, body func()) {
+	step, last := strands*v.lanes, v.GP64()
+	v.MOVQ(n, last)
+	v.SUBQ(operand.Imm(uint64(step)), last)
+	loop, test := v.label("loop"), v.label("test")
+	v.JMP(operand.LabelRef(test))
+	v.Label(loop)
+	v.interleave(strands, body)
+	v.ADDQ(operand.Imm(uint64(step)), v.index)
+	v.Label(test)
+	v.CMPQ(v.index, last)
+	v.JLE(operand.LabelRef(loop))
+}
+
+// interleave writes body for several vectors, instruction by instruction: a long chain of operations that
+// wait for each other fills the processor only together with others like it.
+func (v *vec) interleave(strands int, body func()) {
+	file, _ := v.Result() // its errors are reported at the end
+	all := file.Functions()
+	f := all[len(all)-1]
+	begin := len(f.Nodes)
+	var written [][]ir.Node
+	for i := range strands {
+		v.ahead = i * v.lanes
+		from := len(f.Nodes)
+		body()
+		written = append(written, slices.Clone(f.Nodes[from:]))
+	}
+	v.ahead = 0
+	f.Nodes = f.Nodes[:begin]
+	for i := range written[0] {
+		for _, w := range written {
+			f.Nodes = append(f.Nodes, w[i])
+		}
+	}
 }
 
 // maskRest makes the mask of elements index to n-1, fewer than 16.
@@ -180,7 +220,7 @@ func (v *vec) maskRest(n reg.Register) {
 
 // place is the loop's place in a slice of elements of that many bytes.
 func (v *vec) place(base reg.Register, bytes uint8) operand.Mem {
-	return operand.Mem{Base: base, Index: v.index, Scale: bytes}
+	return operand.Mem{Base: base, Index: v.index, Scale: bytes, Disp: v.ahead * int(bytes)}
 }
 
 // load is the loop's elements of a []float32.

@@ -9,6 +9,13 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
+// How many vectors are computed side by side: of a few operations, and of elementary functions, for which
+// the 16 registers of AVX2 just suffice.
+const (
+	plain   = 2
+	chained = 3
+)
+
 func init() {
 	for _, v := range []*vec{{lanes: 8, suffix: "AVX2"}, {lanes: 16, suffix: "AVX512"}} {
 		units[map[int]string{8: "vector_avx2", 16: "vector_avx512"}[v.lanes]] = func(c *build.Context) {
@@ -30,7 +37,7 @@ func (v *vec) quantise() {
 	v.function("quantise", "(q []int8, x []float32) float32", "vectorLoops.quantise")
 	q, n, x := v.base("q"), v.length("q"), v.base("x")
 	whole, single := v.zero(), v.zero() // the largest of whole vectors, of the rest
-	v.each(n, func() {
+	v.each(n, plain, func() {
 		top := whole
 		if v.rest {
 			top = single
@@ -57,7 +64,7 @@ func (v *vec) quantise() {
 	v.VDIVSS(amax, result, inverse)
 	v.VDIVSS(v.float(127), amax, result)
 	factor := v.broadcast(inverse)
-	v.each(n, func() {
+	v.each(n, plain, func() {
 		r := v.new()
 		v.VCVTPS2DQ(v.mul(v.load(x), factor), r) // ties to even
 		v.storeInt8(r, q)
@@ -66,7 +73,7 @@ func (v *vec) quantise() {
 
 	v.Label("clear")
 	zero := v.zero()
-	v.each(n, func() { v.storeInt8(zero, q) })
+	v.each(n, plain, func() { v.storeInt8(zero, q) })
 	v.endWith(result)
 }
 
@@ -98,28 +105,28 @@ func (v *vec) fold(x reg.VecVirtual, op func(b, a, r operand.Op)) reg.VecVirtual
 func (v *vec) conversions() {
 	v.function("widen", "(dst []float32, q []int8)", "vectorLoops.widen")
 	dst, n, src := v.base("dst"), v.length("dst"), v.base("q")
-	v.each(n, func() { v.store(v.float32s(v.loadInt8(src)), dst) })
+	v.each(n, plain, func() { v.store(v.float32s(v.loadInt8(src)), dst) })
 	v.end()
 
 	v.function("widenScaled", "(dst []float32, q []int8, scale []float32)", "vectorLoops.widenScaled")
 	dst, n, src = v.base("dst"), v.length("dst"), v.base("q")
 	scale := v.base("scale")
-	v.each(n, func() { v.store(v.roundBF16(v.mul(v.float32s(v.loadInt8(src)), v.load(scale))), dst) })
+	v.each(n, plain, func() { v.store(v.roundBF16(v.mul(v.float32s(v.loadInt8(src)), v.load(scale))), dst) })
 	v.end()
 
 	v.function("widenBF16", "(dst []float32, b []uint16)", "vectorLoops.widenBF16")
 	dst, n, src = v.base("dst"), v.length("dst"), v.base("b")
-	v.each(n, func() { v.store(v.shiftLeft(v.loadUint16(src), 16), dst) })
+	v.each(n, plain, func() { v.store(v.shiftLeft(v.loadUint16(src), 16), dst) })
 	v.end()
 
 	v.function("toBF16", "(dst []uint16, src []float32)", "vectorLoops.toBF16")
 	dst, n, src = v.base("dst"), v.length("dst"), v.base("src")
-	v.each(n, func() { v.storeUint16(v.shiftRight(v.bf16(v.load(src)), 16), dst) })
+	v.each(n, plain, func() { v.storeUint16(v.shiftRight(v.bf16(v.load(src)), 16), dst) })
 	v.end()
 
 	v.function("roundBF16", "(v []float32)", "vectorLoops.roundBF16")
 	dst, n = v.base("v"), v.length("v")
-	v.each(n, func() { v.store(v.roundBF16(v.load(dst)), dst) })
+	v.each(n, plain, func() { v.store(v.roundBF16(v.load(dst)), dst) })
 	v.end()
 }
 
@@ -138,27 +145,17 @@ func (v *vec) sum(name string, term func(x reg.VecVirtual) reg.VecVirtual) {
 	low := v.zero()
 	plus := func(b, a, r operand.Op) { v.VADDPS(b, a, r) }
 	if v.lanes == 16 {
-		v.each(n, func() { plus(term(v.load(x)), low, low) })
+		v.each(n, plain, func() { plus(term(v.load(x)), low, low) })
 		v.endWith(v.fold(low, plus))
 		return
 	}
 	high := v.zero()
-	whole, loop, test := v.GP64(), v.label("loop"), v.label("test")
-	v.MOVQ(n, whole)
-	v.ANDQ(operand.I32(-16), whole)
 	v.index = v.GP64()
 	v.XORQ(v.index, v.index)
-	v.JMP(operand.LabelRef(test))
-	v.Label(loop)
-	for half, sum := range []reg.VecVirtual{low, high} {
-		r := v.YMM()
-		v.VMOVUPS(v.place(x, 4).Offset(32*half), r)
-		plus(term(r), sum, sum)
-	}
-	v.ADDQ(operand.Imm(16), v.index)
-	v.Label(test)
-	v.CMPQ(v.index, whole)
-	v.JB(operand.LabelRef(loop))
+	v.pass(n, 2, func() {
+		sum := []reg.VecVirtual{low, high}[v.ahead/v.lanes]
+		plus(term(v.load(x)), sum, sum)
+	})
 
 	// 16 words from the middle of the table backwards by the elements left have a mask for each.
 	masks := v.GP64()
@@ -199,8 +196,8 @@ func (v *vec) masks() operand.Mem {
 func (v *vec) functions() {
 	v.function("weigh", "(p []float32, multiplier, limit float32)", "vectorLoops.weigh")
 	p, n := v.base("p"), v.length("p")
-	multiplier, limit := v.scalar("multiplier"), v.scalar("limit")
-	v.each(n, func() {
+	multiplier, limit := v.onStack(v.scalar("multiplier")), v.onStack(v.scalar("limit"))
+	v.each(n, chained, func() {
 		t := v.tanh(v.div(v.mul(v.load(p), multiplier), limit))
 		v.store(v.exp(v.sub(v.mul(t, limit), limit)), p)
 	})
@@ -208,13 +205,16 @@ func (v *vec) functions() {
 
 	v.function("geluUp", "(g, u []float32)", "vectorLoops.geluUp")
 	g, n, u := v.base("g"), v.length("g"), v.base("u")
-	v.each(n, func() { v.store(v.mul(v.gelu(v.load(g)), v.load(u)), g) })
+	v.each(n, chained, func() {
+		factor := v.geluFactor(v.load(g))
+		v.store(v.mul(v.mul(v.load(g), factor), v.load(u)), g) // loaded again, to save registers
+	})
 	v.end()
 
 	v.function("expMinus", "(p []float32, top float32)", "vectorLoops.expMinus")
 	p, n = v.base("p"), v.length("p")
 	top := v.scalar("top")
-	v.each(n, func() { v.store(v.exp(v.sub(v.load(p), top)), p) })
+	v.each(n, chained, func() { v.store(v.exp(v.sub(v.load(p), top)), p) })
 	v.end()
 }
 
@@ -222,7 +222,7 @@ func (v *vec) rotate() {
 	v.function("rotate", "(ya, yb, a, b, cos, sin []float32)", "vectorLoops.rotate")
 	ya, yb, n := v.base("ya"), v.base("yb"), v.length("ya")
 	a, b, cos, sin := v.base("a"), v.base("b"), v.base("cos"), v.base("sin")
-	v.each(n, func() {
+	v.each(n, plain, func() {
 		x, y, c, s := v.load(a), v.load(b), v.load(cos), v.load(sin)
 		v.store(v.sub(v.mul(x, c), v.mul(y, s)), ya)
 		v.store(v.add(v.mul(y, c), v.mul(x, s)), yb)
@@ -234,40 +234,40 @@ func (v *vec) rotate() {
 func (v *vec) elementwise() {
 	v.function("norm", "(y, x, scale []float32, f float32)", "vectorLoops.norm")
 	y, n, x, scale, f := v.base("y"), v.length("y"), v.base("x"), v.base("scale"), v.scalar("f")
-	v.each(n, func() { v.store(v.mul(v.load(scale), v.mul(v.load(x), f)), y) })
+	v.each(n, plain, func() { v.store(v.mul(v.load(scale), v.mul(v.load(x), f)), y) })
 	v.end()
 
 	v.function("mul", "(y []float32, m float32)", "vectorLoops.mul")
 	y, n, f = v.base("y"), v.length("y"), v.scalar("m")
-	v.each(n, func() { v.store(v.mul(v.load(y), f), y) })
+	v.each(n, plain, func() { v.store(v.mul(v.load(y), f), y) })
 	v.end()
 
 	v.function("div", "(y []float32, d float32)", "vectorLoops.div")
 	y, n, f = v.base("y"), v.length("y"), v.scalar("d")
-	v.each(n, func() { v.store(v.div(v.load(y), f), y) })
+	v.each(n, plain, func() { v.store(v.div(v.load(y), f), y) })
 	v.end()
 
 	v.function("add", "(y, a, b []float32)", "vectorLoops.add")
 	y, n = v.base("y"), v.length("y")
 	a, b := v.base("a"), v.base("b")
-	v.each(n, func() { v.store(v.add(v.load(a), v.load(b)), y) })
+	v.each(n, plain, func() { v.store(v.add(v.load(a), v.load(b)), y) })
 	v.end()
 
 	v.function("addTo", "(y, x []float32)", "vectorLoops.addTo")
 	y, n, x = v.base("y"), v.length("y"), v.base("x")
-	v.each(n, func() { v.store(v.add(v.load(y), v.load(x)), y) })
+	v.each(n, plain, func() { v.store(v.add(v.load(y), v.load(x)), y) })
 	v.end()
 
 	v.function("mulAdd", "(y, t, scale []float32)", "vectorLoops.mulAdd")
 	y, n, x, scale = v.base("y"), v.length("y"), v.base("t"), v.base("scale")
-	v.each(n, func() { v.store(v.add(v.load(y), v.mul(v.load(x), v.load(scale))), y) })
+	v.each(n, plain, func() { v.store(v.add(v.load(y), v.mul(v.load(x), v.load(scale))), y) })
 	v.end()
 }
 
 func (v *vec) axpys() {
 	v.function("axpy1", "(y, w []float32, x float32)", "vectorLoops.axpy1")
 	y, n, w, x := v.base("y"), v.length("y"), v.base("w"), v.scalar("x")
-	v.each(n, func() { v.store(v.add(v.load(y), v.mul(v.load(w), x)), y) })
+	v.each(n, plain, func() { v.store(v.add(v.load(y), v.mul(v.load(w), x)), y) })
 	v.end()
 
 	v.function("axpy4", "(y, w0, w1, w2, w3 []float32, x *[4]float32)", "vectorLoops.axpy4")
@@ -279,7 +279,7 @@ func (v *vec) axpys() {
 		factors[i] = v.newFull()
 		v.VBROADCASTSS(operand.Mem{Base: at, Disp: 4 * i}, factors[i])
 	}
-	v.each(n, func() {
+	v.each(n, plain, func() {
 		sum := v.load(y)
 		for i, row := range rows {
 			sum = v.add(sum, v.mul(v.load(row), factors[i]))

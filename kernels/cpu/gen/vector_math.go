@@ -135,26 +135,25 @@ const (
 	highHalf = 0xffff0000
 )
 
-// tanh is ref.Tanh.
+// tanh is ref.Tanh. The magnitude is taken twice and the large case comes first, to save registers.
 func (v *vec) tanh(x reg.VecVirtual) reg.VecVirtual {
-	z := v.mul(x, x)
-	p := v.horner(z, -5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2, 1.33314422036e-1, -3.33332819422e-1)
-	small := v.add(v.mul(v.mul(p, z), x), x)
-
-	a := v.and(x, v.bits(signBit-1))
 	bounded := v.new()
-	v.VMINPS(a, v.held(v.float(10)), bounded) // a, when that is NaN
+	v.VMINPS(v.and(x, v.bits(signBit-1)), v.held(v.float(10)), bounded) // the magnitude, when that is NaN
 	e := v.expInside(v.add(bounded, bounded))
 	y := v.sub(v.float(1), v.div(v.float(2), v.add(e, v.float(1))))
 	y = v.or(y, v.and(x, v.bits(signBit)))
-	return v.choose(a, less, v.float(0.625), small, y)
+
+	z := v.mul(x, x)
+	p := v.horner(z, -5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2, 1.33314422036e-1, -3.33332819422e-1)
+	small := v.add(v.mul(v.mul(p, z), x), x)
+	return v.choose(v.and(x, v.bits(signBit-1)), less, v.float(0.625), small, y)
 }
 
-// gelu is ref.Gelu.
-func (v *vec) gelu(x reg.VecVirtual) reg.VecVirtual {
+// geluFactor is what ref.Gelu multiplies x by.
+func (v *vec) geluFactor(x reg.VecVirtual) reg.VecVirtual {
 	cubic := v.mul(v.mul(v.mul(x, x), x), v.float(0.044715))
 	inner := v.mul(v.add(x, cubic), v.float(0.7978845608028654))
-	return v.mul(v.mul(v.add(v.tanh(inner), v.float(1)), v.float(0.5)), x)
+	return v.mul(v.add(v.tanh(inner), v.float(1)), v.float(0.5))
 }
 
 // bf16 is tensor.ToBF16 in the upper half of each lane, and anything in the lower.
