@@ -40,7 +40,7 @@ func generate(name string, write func(*build.Context)) error {
 	if err := pass.Compile.Execute(file); err != nil {
 		return err
 	}
-	cfg := printer.Config{Argv: []string{"go", "-C", "kernels/cpu/gen", "run", "."}, Name: "gen", Pkg: "cpu"}
+	cfg := printer.Config{Argv: []string{"go", "-C", "kernels/cpu/gen", "run", "troupe/kernels/cpu/gen"}, Name: "gen", Pkg: "cpu"}
 	return save(name, file, cfg)
 }
 
