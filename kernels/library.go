@@ -45,6 +45,7 @@ type Variant struct {
 	Name  string
 	Doc   string
 	Score func() int // for this machine: 0 = cannot run here, else the highest wins
+	Needs string     // what a machine must have for a score above 0, in words; "" = nothing
 	Open  func(Threads) (Library, error)
 	// Panels tells that the variant is fastest on int8 matrices in panels, so that a checkpoint in another
 	// layout is better repacked when it is loaded.
@@ -115,7 +116,7 @@ func Find(name string) (Variant, error) {
 			return v, nil
 		}
 		if exact {
-			return Variant{}, fmt.Errorf("kernels: %s cannot run on this machine", name)
+			return Variant{}, fmt.Errorf("kernels: %s cannot run on this machine: it needs %s", name, v.Needs)
 		}
 	}
 	return Variant{}, fmt.Errorf("kernels: library %q unknown, have %v", name, names)

@@ -1,21 +1,32 @@
 package cpu
 
 import (
+	"unsafe"
+
 	"troupe/kernels"
-	"troupe/kernels/ref"
-	"troupe/tensor"
 )
 
 // attend stores the rows' keys and values, then weighs the values of the keys that each row may see. An
-// item is one row and a run of query heads that share a key head.
+// item is a run of rows of one sequence and a run of query heads that share a key head: they read the
+// cache together.
 type attend struct {
 	lib   *library
 	arith kernels.Arith
 	call  *kernels.Call
 	frame *kernels.Frame // at hand
 	group int            // query heads of an item
+	runs  []span         // rows of an item
 	store storeJob
 }
+
+// span is rows or keys lo to hi-1.
+type span struct{ lo, hi int }
+
+// Rows of an item, at most, and what their attention weights may take: they should stay in a cache.
+const (
+	attendRows    = 8
+	attendWeights = 64 << 10
+)
 
 func newAttend(lib *library, a kernels.Arith, c *kernels.Call) step {
 	t := &attend{lib: lib, arith: a, call: c}
@@ -29,20 +40,45 @@ func (a *attend) run(f *kernels.Frame) {
 		return
 	}
 	a.frame = f
+	a.lib.reserve(sizes{half: c.KeySize})
 	a.lib.pool.run(&a.store, n, 3*c.KVHeads*c.KeySize)
-	keys, longest := 0, 0
-	for r := range n {
-		keys, longest = keys+a.keys(r), max(longest, a.keys(r))
-	}
-	// Heads of a group share the keys that they read; a single row has them on all threads instead.
+	// Heads of a group share the keys that they read; few rows have them on all threads instead.
 	a.group = c.Heads / c.KVHeads
-	if n*c.KVHeads < 4*a.lib.pool.threads && a.lib.pool.threads > 1 {
-		a.group = 1
+	for a.group%2 == 0 && a.lib.pool.threads > 1 && n*c.Heads/a.group < 2*a.lib.pool.threads {
+		a.group /= 2
 	}
-	width := a.group * c.KeySize
-	a.lib.reserve(sizes{p: a.group * padded(longest), wide: c.KeySize * kernels.BlockTokens, block: width, group: a.group})
-	a.lib.pool.run(a, n*c.Heads/a.group, keys/n*a.group*(c.KeySize+8))
+	keys := a.cutRows()
+	longest, most := 0, 0
+	for _, run := range a.runs {
+		longest, most = max(longest, a.longest(run)), max(most, run.hi-run.lo)
+	}
+	heads := most * a.group
+	a.lib.reserve(sizes{
+		p: heads * padded(longest), wide: c.KeySize * kernels.BlockTokens, block: heads * c.KeySize, group: heads,
+	})
+	items := len(a.runs) * c.Heads / a.group
+	a.lib.pool.run(a, items, keys*c.Heads*(c.KeySize+8)/items/4)
 	a.frame = nil
+}
+
+// cutRows makes runs of neighbouring rows of one sequence, and returns the number of keys that all rows
+// look at.
+func (a *attend) cutRows() (keys int) {
+	rows := &a.frame.Rows
+	a.runs = a.runs[:0]
+	for r := range rows.N {
+		n := a.keys(r)
+		keys += n
+		if last := len(a.runs) - 1; last >= 0 && r > 0 && rows.Seq[r] == rows.Seq[r-1] {
+			run := &a.runs[last]
+			if size := r - run.lo; size < attendRows && (size+1)*a.group*padded(max(n, a.longest(*run))) <= attendWeights {
+				run.hi = r + 1
+				continue
+			}
+		}
+		a.runs = append(a.runs, span{r, r + 1})
+	}
+	return keys
 }
 
 // keys is the number of positions, from 0 on, that row r looks at.
@@ -53,52 +89,101 @@ func (a *attend) keys(r int) int {
 	return int(a.frame.Rows.Pos[r]) + 1
 }
 
+// longest is the number of positions that some row of a run looks at.
+func (a *attend) longest(run span) int {
+	n := 0
+	for r := run.lo; r < run.hi; r++ {
+		n = max(n, a.keys(r))
+	}
+	return n
+}
+
 // padded is a number of keys rounded up to whole cache blocks.
 func padded(keys int) int { return ceilDiv(keys, kernels.BlockTokens) * kernels.BlockTokens }
 
 func (a *attend) do(worker, lo, hi int) {
-	runs := a.call.Heads / a.group
+	groups := a.call.Heads / a.group
 	for t := lo; t < hi; t++ {
-		a.heads(&a.lib.scratch[worker], t/runs, t%runs*a.group)
+		a.heads(&a.lib.scratch[worker], a.runs[t/groups], t%groups*a.group)
 	}
 }
 
-// heads computes group query heads of row r, from head first on.
-func (a *attend) heads(s *scratch, r, first int) {
+// heads computes group query heads, from head first on, of a run of rows.
+func (a *attend) heads(s *scratch, run span, first int) {
 	c, rows := a.call, &a.frame.Rows
-	size, keys := c.KeySize, a.keys(r)
-	view := view{a.lib.loops, a.frame.Cache, &a.frame.Cache.Layers[c.Layer], rows.Tables[rows.Seq[r]], first / (c.Heads / c.KVHeads)}
-	stride := padded(keys) // of the weights of a head
-	at := (r*c.Heads + first) * size
-	q, y := a.frame.Bufs[c.In[0]][at:][:a.group*size], a.frame.Bufs[c.Out[0]][at:][:a.group*size]
+	size, longest := c.KeySize, a.longest(run)
+	view := view{a.lib.loops, a.frame.Cache, &a.frame.Cache.Layers[c.Layer], rows.Tables[rows.Seq[run.lo]], first / (c.Heads / c.KVHeads)}
+	stride := padded(longest) // of the weights of a head; heads follow each other row by row
 
-	for j := 0; j < keys && rows.Keyless[r] == 0; j += kernels.BlockTokens {
+	clear(s.p[:(run.hi-run.lo)*a.group*stride])
+	for j := 0; j < longest; j += kernels.BlockTokens {
 		k := view.keys(s.wide, j)
-		for h := range a.group {
-			a.lib.loops.scores((*[kernels.BlockTokens]float32)(s.p[h*stride+j:]), q[h*size:][:size], k)
-		}
-	}
-	for h := range a.group {
-		p := s.p[h*stride:][:keys]
-		a.weigh(p, r)
-		s.group[h] = sumKeys(p)
-		if a.arith == kernels.Reference {
-			for j := range p {
-				p[j] = tensor.RoundBF16(p[j] / s.group[h])
+		for r := run.lo; r < run.hi; r++ {
+			if j < a.keys(r) && rows.Keyless[r] == 0 {
+				a.scores(s, s.p[(r-run.lo)*a.group*stride+j:], stride, a.at(c.In[0], r, first), k)
 			}
 		}
 	}
-	a.values(s, y, &view, keys, stride)
-	for h := range a.group {
-		out := y[h*size:][:size]
-		if a.arith == kernels.Reference {
-			roundBF16(out)
-			continue
-		}
-		for i := range out {
-			out[i] /= s.group[h]
+	for r := run.lo; r < run.hi; r++ {
+		for h := range a.group {
+			i := (r-run.lo)*a.group + h
+			p := s.p[i*stride:][:a.keys(r)]
+			a.weigh(p, r)
+			s.group[i] = a.sumKeys(p)
+			if a.arith == kernels.Reference {
+				a.lib.loops.div(p, s.group[i])
+				a.lib.loops.roundBF16(p)
+			}
 		}
 	}
+	a.values(s, run, first, &view, longest, stride)
+	for r := run.lo; r < run.hi; r++ {
+		y := a.at(c.Out[0], r, first)
+		for h := range a.group {
+			out := y[h*size:][:size]
+			if a.arith == kernels.Reference {
+				a.lib.loops.roundBF16(out)
+			} else {
+				a.lib.loops.div(out, s.group[(r-run.lo)*a.group+h])
+			}
+		}
+	}
+}
+
+// at is group heads of a row in a buffer, from head first on.
+func (a *attend) at(slot kernels.Slot, r, first int) []float32 {
+	return a.frame.Bufs[slot][(r*a.call.Heads+first)*a.call.KeySize:][:a.group*a.call.KeySize]
+}
+
+// scores adds the dots of group queries with a block of keys to p, whose heads are stride apart.
+func (a *attend) scores(s *scratch, p []float32, stride int, q, k []float32) {
+	size := a.call.KeySize
+	if a.lib.loops.panels == nil {
+		for h := range a.group {
+			a.lib.loops.scores((*[kernels.BlockTokens]float32)(p[h*stride:]), q[h*size:][:size], k)
+		}
+		return
+	}
+	f := &s.float
+	*f = floatArgs{sumStep: 4 * stride, w: &k[0], wStep: 4 * kernels.BlockTokens, k: size, tiles: 1}
+	for h := 0; h < a.group; {
+		l := widest(a.lib.loops.panels.floatRows, a.group-h)
+		f.sums = &p[h*stride]
+		for i := range l.rows {
+			f.x[i] = &q[(h+i)*size]
+		}
+		l.run((*byte)(unsafe.Pointer(f)))
+		h += l.rows
+	}
+}
+
+// widest is the loop that takes most of n rows.
+func widest(loops []rowsLoop, n int) rowsLoop {
+	i := 0
+	for loops[i].rows > n {
+		i++
+	}
+	return loops[i]
 }
 
 // weigh turns one head's dots into exp(logit - cap), 0 for keys that row r may not see.
@@ -112,11 +197,11 @@ func (a *attend) weigh(p []float32, r int) {
 	}
 	first := min(int(rows.First[r]), len(p))
 	clear(p[:first])
-	for j, s := range p[first:] {
+	if seen := p[first:]; len(seen) > 0 {
 		if a.arith == kernels.Reference {
-			s = tensor.RoundBF16(s)
+			a.lib.loops.roundBF16(seen)
 		}
-		p[first+j] = ref.Exp(float32(c.Cap*ref.Tanh(float32(s*c.Multiplier)/c.Cap)) - c.Cap)
+		a.lib.loops.weigh(seen, c.Multiplier, c.Cap)
 	}
 	if rows.Prompt[r] {
 		for _, pos := range rows.Skip[rows.Seq[r]] {
@@ -127,45 +212,70 @@ func (a *attend) weigh(p []float32, r int) {
 	}
 }
 
-// values: y = sum of p v for each head, in blocks of keys.
-func (a *attend) values(s *scratch, y []float32, v *view, keys, stride int) {
-	size := a.call.KeySize
-	sums := s.block[:len(y)]
-	clear(y)
-	for lo := 0; lo < keys; lo += kernels.BlockKeys {
-		clear(sums)
-		for j := lo; j < min(lo+kernels.BlockKeys, keys); j += kernels.BlockTokens {
-			rows := v.values(s.wide, j)
-			for h := range a.group {
-				a.addRows(sums[h*size:][:size], rows, s.p[h*stride+j:][:min(kernels.BlockTokens, keys-j)])
-			}
-		}
-		for i, sum := range sums {
-			y[i] += sum
-		}
-	}
-}
-
-// addRows: y += p[i] * row i, i ascending.
-func (a *attend) addRows(y, rows, p []float32) {
-	n := len(y)
-	for ; len(p) >= 4; p, rows = p[4:], rows[4*n:] {
-		a.lib.loops.axpy4(y, rows, rows[n:], rows[2*n:], rows[3*n:], (*[4]float32)(p))
-	}
-	for i, x := range p {
-		a.lib.loops.axpy1(y, rows[i*n:], x)
-	}
-}
-
 // sumKeys adds attention weights: lane sums within blocks of keys, blocks left to right.
-func sumKeys(p []float32) float32 {
+func (a *attend) sumKeys(p []float32) float32 {
 	sum := float32(0)
 	for lo := 0; lo < len(p); lo += kernels.BlockKeys {
-		var lanes [kernels.Lanes]float32
-		for j, v := range p[lo:min(lo+kernels.BlockKeys, len(p))] {
-			lanes[j%kernels.Lanes] += v
-		}
-		sum += ref.FoldLanes(&lanes)
+		sum += a.lib.loops.sumLanes(p[lo:min(lo+kernels.BlockKeys, len(p))])
 	}
 	return sum
+}
+
+// values: y = sum of p v for each row and head, in blocks of keys.
+func (a *attend) values(s *scratch, run span, first int, v *view, longest, stride int) {
+	width := a.group * a.call.KeySize
+	sums := s.block[:(run.hi-run.lo)*width]
+	for r := run.lo; r < run.hi; r++ {
+		clear(a.at(a.call.Out[0], r, first))
+	}
+	for lo := 0; lo < longest; lo += kernels.BlockKeys {
+		clear(sums)
+		for j := lo; j < min(lo+kernels.BlockKeys, longest); j += kernels.BlockTokens {
+			rows := v.values(s.wide, j)
+			for r := run.lo; r < run.hi; r++ {
+				if n := min(kernels.BlockTokens, a.keys(r)-j); n > 0 {
+					i := r - run.lo
+					a.addRows(s, sums[i*width:][:width], rows, s.p[i*a.group*stride+j:], stride, n)
+				}
+			}
+		}
+		for r := run.lo; r < run.hi && lo < longest; r++ {
+			if lo < a.keys(r) {
+				a.lib.loops.addTo(a.at(a.call.Out[0], r, first), sums[(r-run.lo)*width:])
+			}
+		}
+	}
+}
+
+// addRows: y[h] += p[h][i] * rows[i] for i = 0 to n-1 and group heads; their weights are stride apart.
+func (a *attend) addRows(s *scratch, y, rows, p []float32, stride, n int) {
+	size, whole := a.call.KeySize, 0
+	if l := a.lib.loops.panels; l != nil && size >= panelCols {
+		whole = size / panelCols * panelCols
+		f := &s.float
+		*f = floatArgs{sumStep: 4 * size, w: &rows[0], wStep: 4 * size, k: n, tiles: size / panelCols}
+		for h := 0; h < a.group; {
+			loop := widest(l.floatRows, a.group-h)
+			f.sums = &y[h*size]
+			for i := range loop.rows {
+				f.x[i] = &p[(h+i)*stride]
+			}
+			loop.run((*byte)(unsafe.Pointer(f)))
+			h += loop.rows
+		}
+	}
+	if whole == size {
+		return
+	}
+	for h := range a.group {
+		out, p := y[h*size+whole:(h+1)*size], p[h*stride:][:n]
+		i := 0
+		for ; i+4 <= n; i += 4 {
+			w := rows[i*size+whole:]
+			a.lib.loops.axpy4(out, w, w[size:], w[2*size:], w[3*size:], (*[4]float32)(p[i:]))
+		}
+		for ; i < n; i++ {
+			a.lib.loops.axpy1(out, rows[i*size+whole:], p[i])
+		}
+	}
 }

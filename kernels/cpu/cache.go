@@ -2,13 +2,12 @@ package cpu
 
 import (
 	"troupe/kernels"
-	"troupe/tensor"
 )
 
 // storeJob writes rows' keys and values to the cache. An item is a row.
 type storeJob struct{ *attend }
 
-func (j *storeJob) do(_, lo, hi int) {
+func (j *storeJob) do(worker, lo, hi int) {
 	rows, c := &j.frame.Rows, j.call
 	width := c.KVHeads * c.KeySize
 	for r := lo; r < hi; r++ {
@@ -16,7 +15,7 @@ func (j *storeJob) do(_, lo, hi int) {
 		store := view{j.lib.loops, j.frame.Cache, &j.frame.Cache.Layers[c.Layer], rows.Tables[rows.Seq[r]], 0}
 		for h := range c.KVHeads {
 			store.head = h
-			store.put(int(rows.Pos[r]), k[h*c.KeySize:][:c.KeySize], v[h*c.KeySize:][:c.KeySize])
+			store.put(j.lib.scratch[worker].half, int(rows.Pos[r]), k[h*c.KeySize:][:c.KeySize], v[h*c.KeySize:][:c.KeySize])
 		}
 	}
 }
@@ -36,18 +35,17 @@ func (v *view) part(pos int) int {
 	return block*v.cache.BlockSize() + v.head*v.cache.KeySize*kernels.BlockTokens
 }
 
-// put stores the key and value of one position.
-func (v *view) put(pos int, key, value []float32) {
+// put stores the key and value of one position; half is scratch memory.
+func (v *view) put(half []uint16, pos int, key, value []float32) {
 	const n = kernels.BlockTokens
 	keyAt := v.part(pos) + pos%n
 	valueAt := v.part(pos) + pos%n*len(value)
 	if v.cache.Half {
-		for d, x := range key {
-			v.layer.K16[keyAt+d*n] = tensor.ToBF16(x)
+		v.loops.toBF16(half[:len(key)], key)
+		for d, x := range half[:len(key)] {
+			v.layer.K16[keyAt+d*n] = x
 		}
-		for d, x := range value {
-			v.layer.V16[valueAt+d] = tensor.ToBF16(x)
-		}
+		v.loops.toBF16(v.layer.V16[valueAt:][:len(value)], value)
 		return
 	}
 	for d, x := range key {

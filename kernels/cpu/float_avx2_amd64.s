@@ -5,21 +5,27 @@
 #include "textflag.h"
 
 // func floatRows1AVX2(a *byte)
-// Requires: AVX
+// Requires: AVX, AVX2
 TEXT ·floatRows1AVX2(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), AX
 	MOVQ (AX), CX
 	MOVQ 16(AX), DX
 	MOVQ 24(AX), BX
 	MOVQ 40(AX), SI
-	MOVQ 48(AX), DI
+	MOVQ 56(AX), DI
 
 tile:
+	VPXOR   Y0, Y0, Y0
+	VPXOR   Y1, Y1, Y1
+	CMPQ    48(AX), $0x00
+	JNE     begin
 	MOVQ    CX, R8
 	VMOVUPS (R8), Y0
 	VMOVUPS 32(R8), Y1
-	MOVQ    DX, R8
-	XORQ    R9, R9
+
+begin:
+	MOVQ DX, R8
+	XORQ R9, R9
 
 input:
 	VMOVUPS      (R8), Y2
@@ -33,36 +39,51 @@ input:
 	INCQ         R9
 	CMPQ         R9, 32(AX)
 	JLT          input
+	CMPQ         48(AX), $0x00
+	JEQ          end
 	MOVQ         CX, R8
-	VMOVUPS      Y0, (R8)
-	VMOVUPS      Y1, 32(R8)
-	ADDQ         $0x40, CX
-	ADDQ         $0x40, DX
-	DECQ         SI
-	JNZ          tile
+	VADDPS       (R8), Y0, Y0
+	VADDPS       32(R8), Y1, Y1
+
+end:
+	MOVQ    CX, R8
+	VMOVUPS Y0, (R8)
+	VMOVUPS Y1, 32(R8)
+	ADDQ    $0x40, CX
+	ADDQ    $0x40, DX
+	DECQ    SI
+	JNZ     tile
 	VZEROUPPER
 	RET
 
 // func floatRows2AVX2(a *byte)
-// Requires: AVX
+// Requires: AVX, AVX2
 TEXT ·floatRows2AVX2(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), AX
 	MOVQ (AX), CX
 	MOVQ 16(AX), DX
 	MOVQ 24(AX), BX
 	MOVQ 40(AX), SI
-	MOVQ 48(AX), DI
-	MOVQ 56(AX), R8
+	MOVQ 56(AX), DI
+	MOVQ 64(AX), R8
 
 tile:
+	VPXOR   Y0, Y0, Y0
+	VPXOR   Y1, Y1, Y1
+	VPXOR   Y2, Y2, Y2
+	VPXOR   Y3, Y3, Y3
+	CMPQ    48(AX), $0x00
+	JNE     begin
 	MOVQ    CX, R9
 	VMOVUPS (R9), Y0
 	VMOVUPS 32(R9), Y1
 	ADDQ    8(AX), R9
 	VMOVUPS (R9), Y2
 	VMOVUPS 32(R9), Y3
-	MOVQ    DX, R9
-	XORQ    R10, R10
+
+begin:
+	MOVQ DX, R9
+	XORQ R10, R10
 
 input:
 	VMOVUPS      (R9), Y4
@@ -81,33 +102,53 @@ input:
 	INCQ         R10
 	CMPQ         R10, 32(AX)
 	JLT          input
+	CMPQ         48(AX), $0x00
+	JEQ          end
 	MOVQ         CX, R9
-	VMOVUPS      Y0, (R9)
-	VMOVUPS      Y1, 32(R9)
+	VADDPS       (R9), Y0, Y0
+	VADDPS       32(R9), Y1, Y1
 	ADDQ         8(AX), R9
-	VMOVUPS      Y2, (R9)
-	VMOVUPS      Y3, 32(R9)
-	ADDQ         $0x40, CX
-	ADDQ         $0x40, DX
-	DECQ         SI
-	JNZ          tile
+	VADDPS       (R9), Y2, Y2
+	VADDPS       32(R9), Y3, Y3
+
+end:
+	MOVQ    CX, R9
+	VMOVUPS Y0, (R9)
+	VMOVUPS Y1, 32(R9)
+	ADDQ    8(AX), R9
+	VMOVUPS Y2, (R9)
+	VMOVUPS Y3, 32(R9)
+	ADDQ    $0x40, CX
+	ADDQ    $0x40, DX
+	DECQ    SI
+	JNZ     tile
 	VZEROUPPER
 	RET
 
 // func floatRows4AVX2(a *byte)
-// Requires: AVX
+// Requires: AVX, AVX2
 TEXT ·floatRows4AVX2(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), AX
 	MOVQ (AX), CX
 	MOVQ 16(AX), DX
 	MOVQ 24(AX), BX
 	MOVQ 40(AX), SI
-	MOVQ 48(AX), DI
-	MOVQ 56(AX), R8
-	MOVQ 64(AX), R9
-	MOVQ 72(AX), R10
+	MOVQ 56(AX), DI
+	MOVQ 64(AX), R8
+	MOVQ 72(AX), R9
+	MOVQ 80(AX), R10
 
 tile:
+	VPXOR   Y0, Y0, Y0
+	VPXOR   Y1, Y1, Y1
+	VPXOR   Y2, Y2, Y2
+	VPXOR   Y3, Y3, Y3
+	VPXOR   Y4, Y4, Y4
+	VPXOR   Y5, Y5, Y5
+	VPXOR   Y6, Y6, Y6
+	VPXOR   Y7, Y7, Y7
+	CMPQ    48(AX), $0x00
+	JNE     begin
 	MOVQ    CX, R11
 	VMOVUPS (R11), Y0
 	VMOVUPS 32(R11), Y1
@@ -120,8 +161,10 @@ tile:
 	ADDQ    8(AX), R11
 	VMOVUPS (R11), Y6
 	VMOVUPS 32(R11), Y7
-	MOVQ    DX, R11
-	XORQ    R12, R12
+
+begin:
+	MOVQ DX, R11
+	XORQ R12, R12
 
 input:
 	VMOVUPS      (R11), Y8
@@ -150,41 +193,71 @@ input:
 	INCQ         R12
 	CMPQ         R12, 32(AX)
 	JLT          input
+	CMPQ         48(AX), $0x00
+	JEQ          end
 	MOVQ         CX, R11
-	VMOVUPS      Y0, (R11)
-	VMOVUPS      Y1, 32(R11)
+	VADDPS       (R11), Y0, Y0
+	VADDPS       32(R11), Y1, Y1
 	ADDQ         8(AX), R11
-	VMOVUPS      Y2, (R11)
-	VMOVUPS      Y3, 32(R11)
+	VADDPS       (R11), Y2, Y2
+	VADDPS       32(R11), Y3, Y3
 	ADDQ         8(AX), R11
-	VMOVUPS      Y4, (R11)
-	VMOVUPS      Y5, 32(R11)
+	VADDPS       (R11), Y4, Y4
+	VADDPS       32(R11), Y5, Y5
 	ADDQ         8(AX), R11
-	VMOVUPS      Y6, (R11)
-	VMOVUPS      Y7, 32(R11)
-	ADDQ         $0x40, CX
-	ADDQ         $0x40, DX
-	DECQ         SI
-	JNZ          tile
+	VADDPS       (R11), Y6, Y6
+	VADDPS       32(R11), Y7, Y7
+
+end:
+	MOVQ    CX, R11
+	VMOVUPS Y0, (R11)
+	VMOVUPS Y1, 32(R11)
+	ADDQ    8(AX), R11
+	VMOVUPS Y2, (R11)
+	VMOVUPS Y3, 32(R11)
+	ADDQ    8(AX), R11
+	VMOVUPS Y4, (R11)
+	VMOVUPS Y5, 32(R11)
+	ADDQ    8(AX), R11
+	VMOVUPS Y6, (R11)
+	VMOVUPS Y7, 32(R11)
+	ADDQ    $0x40, CX
+	ADDQ    $0x40, DX
+	DECQ    SI
+	JNZ     tile
 	VZEROUPPER
 	RET
 
 // func floatRows6AVX2(a *byte)
-// Requires: AVX
+// Requires: AVX, AVX2
 TEXT ·floatRows6AVX2(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), AX
 	MOVQ (AX), CX
 	MOVQ 16(AX), DX
 	MOVQ 24(AX), BX
 	MOVQ 40(AX), SI
-	MOVQ 48(AX), DI
-	MOVQ 56(AX), R8
-	MOVQ 64(AX), R9
-	MOVQ 72(AX), R10
-	MOVQ 80(AX), R11
-	MOVQ 88(AX), R12
+	MOVQ 56(AX), DI
+	MOVQ 64(AX), R8
+	MOVQ 72(AX), R9
+	MOVQ 80(AX), R10
+	MOVQ 88(AX), R11
+	MOVQ 96(AX), R12
 
 tile:
+	VPXOR   Y0, Y0, Y0
+	VPXOR   Y1, Y1, Y1
+	VPXOR   Y2, Y2, Y2
+	VPXOR   Y3, Y3, Y3
+	VPXOR   Y4, Y4, Y4
+	VPXOR   Y5, Y5, Y5
+	VPXOR   Y6, Y6, Y6
+	VPXOR   Y7, Y7, Y7
+	VPXOR   Y8, Y8, Y8
+	VPXOR   Y9, Y9, Y9
+	VPXOR   Y10, Y10, Y10
+	VPXOR   Y11, Y11, Y11
+	CMPQ    48(AX), $0x00
+	JNE     begin
 	MOVQ    CX, R13
 	VMOVUPS (R13), Y0
 	VMOVUPS 32(R13), Y1
@@ -203,8 +276,10 @@ tile:
 	ADDQ    8(AX), R13
 	VMOVUPS (R13), Y10
 	VMOVUPS 32(R13), Y11
-	MOVQ    DX, R13
-	XORQ    R14, R14
+
+begin:
+	MOVQ DX, R13
+	XORQ R14, R14
 
 input:
 	VMOVUPS      (R13), Y12
@@ -243,28 +318,50 @@ input:
 	INCQ         R14
 	CMPQ         R14, 32(AX)
 	JLT          input
+	CMPQ         48(AX), $0x00
+	JEQ          end
 	MOVQ         CX, R13
-	VMOVUPS      Y0, (R13)
-	VMOVUPS      Y1, 32(R13)
+	VADDPS       (R13), Y0, Y0
+	VADDPS       32(R13), Y1, Y1
 	ADDQ         8(AX), R13
-	VMOVUPS      Y2, (R13)
-	VMOVUPS      Y3, 32(R13)
+	VADDPS       (R13), Y2, Y2
+	VADDPS       32(R13), Y3, Y3
 	ADDQ         8(AX), R13
-	VMOVUPS      Y4, (R13)
-	VMOVUPS      Y5, 32(R13)
+	VADDPS       (R13), Y4, Y4
+	VADDPS       32(R13), Y5, Y5
 	ADDQ         8(AX), R13
-	VMOVUPS      Y6, (R13)
-	VMOVUPS      Y7, 32(R13)
+	VADDPS       (R13), Y6, Y6
+	VADDPS       32(R13), Y7, Y7
 	ADDQ         8(AX), R13
-	VMOVUPS      Y8, (R13)
-	VMOVUPS      Y9, 32(R13)
+	VADDPS       (R13), Y8, Y8
+	VADDPS       32(R13), Y9, Y9
 	ADDQ         8(AX), R13
-	VMOVUPS      Y10, (R13)
-	VMOVUPS      Y11, 32(R13)
-	ADDQ         $0x40, CX
-	ADDQ         $0x40, DX
-	DECQ         SI
-	JNZ          tile
+	VADDPS       (R13), Y10, Y10
+	VADDPS       32(R13), Y11, Y11
+
+end:
+	MOVQ    CX, R13
+	VMOVUPS Y0, (R13)
+	VMOVUPS Y1, 32(R13)
+	ADDQ    8(AX), R13
+	VMOVUPS Y2, (R13)
+	VMOVUPS Y3, 32(R13)
+	ADDQ    8(AX), R13
+	VMOVUPS Y4, (R13)
+	VMOVUPS Y5, 32(R13)
+	ADDQ    8(AX), R13
+	VMOVUPS Y6, (R13)
+	VMOVUPS Y7, 32(R13)
+	ADDQ    8(AX), R13
+	VMOVUPS Y8, (R13)
+	VMOVUPS Y9, 32(R13)
+	ADDQ    8(AX), R13
+	VMOVUPS Y10, (R13)
+	VMOVUPS Y11, 32(R13)
+	ADDQ    $0x40, CX
+	ADDQ    $0x40, DX
+	DECQ    SI
+	JNZ     tile
 	VZEROUPPER
 	RET
 
@@ -489,26 +586,39 @@ blockDone:
 	RET
 
 // func transposeAVX2(dst *float32, src *float32, stride int, n int)
-// Requires: AVX
+// Requires: AVX, MMX+
 TEXT ·transposeAVX2(SB), NOSPLIT, $0-32
 	MOVQ dst+0(FP), AX
 	MOVQ src+8(FP), CX
 	MOVQ stride+16(FP), DX
 	MOVQ n+24(FP), BX
 	LEAQ (DX)(DX*2), SI
+	MOVQ DX, DI
+	SHLQ $0x04, DI
 
 eight:
-	MOVQ       CX, DI
-	VMOVUPS    (DI), Y0
-	VMOVUPS    (DI)(DX*1), Y1
-	VMOVUPS    (DI)(DX*2), Y2
-	VMOVUPS    (DI)(SI*1), Y3
-	LEAQ       (DI)(DX*4), DI
-	VMOVUPS    (DI), Y4
-	VMOVUPS    (DI)(DX*1), Y5
-	VMOVUPS    (DI)(DX*2), Y6
-	VMOVUPS    (DI)(SI*1), Y7
-	LEAQ       (DI)(DX*4), DI
+	MOVQ       CX, R8
+	LEAQ       (CX)(DI*1), R9
+	VMOVUPS    (R8), Y0
+	VMOVUPS    (R8)(DX*1), Y1
+	VMOVUPS    (R8)(DX*2), Y2
+	VMOVUPS    (R8)(SI*1), Y3
+	LEAQ       (R8)(DX*4), R8
+	PREFETCHT0 (R9)
+	PREFETCHT0 (R9)(DX*1)
+	PREFETCHT0 (R9)(DX*2)
+	PREFETCHT0 (R9)(SI*1)
+	LEAQ       (R9)(DX*4), R9
+	VMOVUPS    (R8), Y4
+	VMOVUPS    (R8)(DX*1), Y5
+	VMOVUPS    (R8)(DX*2), Y6
+	VMOVUPS    (R8)(SI*1), Y7
+	LEAQ       (R8)(DX*4), R8
+	PREFETCHT0 (R9)
+	PREFETCHT0 (R9)(DX*1)
+	PREFETCHT0 (R9)(DX*2)
+	PREFETCHT0 (R9)(SI*1)
+	LEAQ       (R9)(DX*4), R9
 	VUNPCKLPS  Y1, Y0, Y8
 	VUNPCKHPS  Y1, Y0, Y0
 	VUNPCKLPS  Y3, Y2, Y1
@@ -541,16 +651,26 @@ eight:
 	VMOVUPS    Y1, 320(AX)
 	VMOVUPS    Y5, 384(AX)
 	VMOVUPS    Y0, 448(AX)
-	VMOVUPS    (DI), Y0
-	VMOVUPS    (DI)(DX*1), Y1
-	VMOVUPS    (DI)(DX*2), Y2
-	VMOVUPS    (DI)(SI*1), Y3
-	LEAQ       (DI)(DX*4), DI
-	VMOVUPS    (DI), Y4
-	VMOVUPS    (DI)(DX*1), Y5
-	VMOVUPS    (DI)(DX*2), Y6
-	VMOVUPS    (DI)(SI*1), Y7
-	LEAQ       (DI)(DX*4), DI
+	VMOVUPS    (R8), Y0
+	VMOVUPS    (R8)(DX*1), Y1
+	VMOVUPS    (R8)(DX*2), Y2
+	VMOVUPS    (R8)(SI*1), Y3
+	LEAQ       (R8)(DX*4), R8
+	PREFETCHT0 (R9)
+	PREFETCHT0 (R9)(DX*1)
+	PREFETCHT0 (R9)(DX*2)
+	PREFETCHT0 (R9)(SI*1)
+	LEAQ       (R9)(DX*4), R9
+	VMOVUPS    (R8), Y4
+	VMOVUPS    (R8)(DX*1), Y5
+	VMOVUPS    (R8)(DX*2), Y6
+	VMOVUPS    (R8)(SI*1), Y7
+	LEAQ       (R8)(DX*4), R8
+	PREFETCHT0 (R9)
+	PREFETCHT0 (R9)(DX*1)
+	PREFETCHT0 (R9)(DX*2)
+	PREFETCHT0 (R9)(SI*1)
+	LEAQ       (R9)(DX*4), R9
 	VUNPCKLPS  Y1, Y0, Y8
 	VUNPCKHPS  Y1, Y0, Y0
 	VUNPCKLPS  Y3, Y2, Y1

@@ -6,6 +6,7 @@ import "troupe/kernels"
 // order, so that the variants agree bit for bit.
 type loops struct {
 	vectorLoops
+	panels *panelLoops // nil: the loops on rows of weights, which follow, are used
 
 	// pack puts three rows of int8 activations into words, as int8Block wants them.
 	pack func(words []uint64, a, b, c []int8)

@@ -1,51 +1,53 @@
 package cpu
 
 import (
+	"fmt"
 	"testing"
-	"unsafe"
+
+	"troupe/kernels"
 )
 
-func BenchmarkMicro(b *testing.B) {
-	for _, k := range []struct {
-		n string
-		r int
-		f func(*byte)
-	}{{"1", 1, int8Rows1AVX2}, {"2", 2, int8Rows2AVX2}, {"4", 4, int8Rows4AVX2}, {"8", 8, int8Rows8AVX2}} {
-		for _, cold := range []bool{false, true} {
-			name := k.n
-			if cold {
-				name += "cold"
+func BenchmarkTiers(b *testing.B) {
+	for _, a := range []kernels.Arith{kernels.Int8, kernels.Exact} {
+		for _, rows := range []int{1, 4, 64, 512} {
+			for _, v := range []string{"cpu/generic", "cpu/avx2"} {
+				if v == "cpu/generic" && rows > 64 {
+					continue
+				}
+				for _, threads := range []int{1, 2} {
+					b.Run(fmt.Sprintf("%v/rows=%d/%s/%d", a, rows, v, threads), func(b *testing.B) {
+						in, out := 2048, 8192
+						raw := randomWeight(in, out, 1)
+						w := *raw
+						if v == "cpu/avx2" {
+							w.Panels = true
+							w.Q = make([]int8, kernels.PanelSize(in, out, 1))
+							kernels.PackPanels(w.Q, raw.Q, in, out, 1, 0, kernels.NumPanels(out))
+						}
+						variant, _ := kernels.Find(v)
+						lib, _ := variant.Open(kernels.SameThreads(threads))
+						defer lib.Close()
+						f := &kernels.Frame{Rows: plainRows(rows), Bufs: [][]float32{randomFloats(rows * in), make([]float32, rows*out)}}
+						var ks []kernels.Kernel
+						copies := 1
+						if rows <= 4 {
+							copies = 8
+						}
+						for range copies {
+							c := w
+							c.Q = append([]int8(nil), w.Q...)
+							k, err := lib.Compile(kernels.Segment{Arith: a, Calls: []kernels.Call{{Op: kernels.Linear, In: []kernels.Slot{0}, Out: []kernels.Slot{1}, Weights: []*kernels.Weight{&c}}}})
+							if err != nil {
+								b.Fatal(err)
+							}
+							ks = append(ks, k)
+						}
+						i := 0
+						b.SetBytes(int64(in * out))
+						report(b, in*out*rows, func() { ks[i%copies].Run(f); i++ })
+					})
+				}
 			}
-			b.Run(name, func(b *testing.B) {
-				const lines = 512 // 2048 inputs
-				copies := 1
-				if cold {
-					copies = 300 << 20 / (lines * 64)
-				}
-				w := make([]int8, copies*lines*64)
-				for i := range w {
-					w[i] = int8(i * 7)
-				}
-				x := make([]int8, lines*4*k.r)
-				xs := make([]float32, 16*k.r)
-				y := make([]float32, 16)
-				sc := make([]float32, 16)
-				var a int8Args
-				b.SetBytes(lines * 64)
-				i := 0
-				for b.Loop() {
-					a.w, a.x, a.xScales, a.lines, a.scale = &w[i*lines*64], &x[0], &xs[0], lines, &sc[0]
-					for r := range k.r {
-						a.y[r] = &y[0]
-					}
-					k.f((*byte)(unsafe.Pointer(&a)))
-					i++
-					if i == copies {
-						i = 0
-					}
-				}
-				b.ReportMetric(float64(lines*64*k.r)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GMAC/s")
-			})
 		}
 	}
 }

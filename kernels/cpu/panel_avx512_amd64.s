@@ -544,13 +544,18 @@ TEXT ·floatRows1AVX512(SB), NOSPLIT, $0-8
 	MOVQ (AX), CX
 	MOVQ 16(AX), DX
 	MOVQ 40(AX), BX
-	MOVQ 48(AX), SI
+	MOVQ 56(AX), SI
 
 tile:
+	VPXORD  Z0, Z0, Z0
+	CMPQ    48(AX), $0x00
+	JNE     begin
 	MOVQ    CX, DI
 	VMOVUPS (DI), Z0
-	MOVQ    DX, DI
-	XORQ    R8, R8
+
+begin:
+	MOVQ DX, DI
+	XORQ R8, R8
 
 input:
 	VMOVUPS     (DI), Z1
@@ -560,12 +565,18 @@ input:
 	INCQ        R8
 	CMPQ        R8, 32(AX)
 	JLT         input
+	CMPQ        48(AX), $0x00
+	JEQ         end
 	MOVQ        CX, DI
-	VMOVUPS     Z0, (DI)
-	ADDQ        $0x40, CX
-	ADDQ        $0x40, DX
-	DECQ        BX
-	JNZ         tile
+	VADDPS      (DI), Z0, Z0
+
+end:
+	MOVQ    CX, DI
+	VMOVUPS Z0, (DI)
+	ADDQ    $0x40, CX
+	ADDQ    $0x40, DX
+	DECQ    BX
+	JNZ     tile
 	VZEROUPPER
 	RET
 
@@ -576,16 +587,22 @@ TEXT ·floatRows2AVX512(SB), NOSPLIT, $0-8
 	MOVQ (AX), CX
 	MOVQ 16(AX), DX
 	MOVQ 40(AX), BX
-	MOVQ 48(AX), SI
-	MOVQ 56(AX), DI
+	MOVQ 56(AX), SI
+	MOVQ 64(AX), DI
 
 tile:
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	CMPQ    48(AX), $0x00
+	JNE     begin
 	MOVQ    CX, R8
 	VMOVUPS (R8), Z0
 	ADDQ    8(AX), R8
 	VMOVUPS (R8), Z1
-	MOVQ    DX, R8
-	XORQ    R9, R9
+
+begin:
+	MOVQ DX, R8
+	XORQ R9, R9
 
 input:
 	VMOVUPS     (R8), Z2
@@ -597,14 +614,22 @@ input:
 	INCQ        R9
 	CMPQ        R9, 32(AX)
 	JLT         input
+	CMPQ        48(AX), $0x00
+	JEQ         end
 	MOVQ        CX, R8
-	VMOVUPS     Z0, (R8)
+	VADDPS      (R8), Z0, Z0
 	ADDQ        8(AX), R8
-	VMOVUPS     Z1, (R8)
-	ADDQ        $0x40, CX
-	ADDQ        $0x40, DX
-	DECQ        BX
-	JNZ         tile
+	VADDPS      (R8), Z1, Z1
+
+end:
+	MOVQ    CX, R8
+	VMOVUPS Z0, (R8)
+	ADDQ    8(AX), R8
+	VMOVUPS Z1, (R8)
+	ADDQ    $0x40, CX
+	ADDQ    $0x40, DX
+	DECQ    BX
+	JNZ     tile
 	VZEROUPPER
 	RET
 
@@ -615,12 +640,18 @@ TEXT ·floatRows4AVX512(SB), NOSPLIT, $0-8
 	MOVQ (AX), CX
 	MOVQ 16(AX), DX
 	MOVQ 40(AX), BX
-	MOVQ 48(AX), SI
-	MOVQ 56(AX), DI
-	MOVQ 64(AX), R8
-	MOVQ 72(AX), R9
+	MOVQ 56(AX), SI
+	MOVQ 64(AX), DI
+	MOVQ 72(AX), R8
+	MOVQ 80(AX), R9
 
 tile:
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	CMPQ    48(AX), $0x00
+	JNE     begin
 	MOVQ    CX, R10
 	VMOVUPS (R10), Z0
 	ADDQ    8(AX), R10
@@ -629,8 +660,10 @@ tile:
 	VMOVUPS (R10), Z2
 	ADDQ    8(AX), R10
 	VMOVUPS (R10), Z3
-	MOVQ    DX, R10
-	XORQ    R11, R11
+
+begin:
+	MOVQ DX, R10
+	XORQ R11, R11
 
 input:
 	VMOVUPS     (R10), Z4
@@ -646,18 +679,30 @@ input:
 	INCQ        R11
 	CMPQ        R11, 32(AX)
 	JLT         input
+	CMPQ        48(AX), $0x00
+	JEQ         end
 	MOVQ        CX, R10
-	VMOVUPS     Z0, (R10)
+	VADDPS      (R10), Z0, Z0
 	ADDQ        8(AX), R10
-	VMOVUPS     Z1, (R10)
+	VADDPS      (R10), Z1, Z1
 	ADDQ        8(AX), R10
-	VMOVUPS     Z2, (R10)
+	VADDPS      (R10), Z2, Z2
 	ADDQ        8(AX), R10
-	VMOVUPS     Z3, (R10)
-	ADDQ        $0x40, CX
-	ADDQ        $0x40, DX
-	DECQ        BX
-	JNZ         tile
+	VADDPS      (R10), Z3, Z3
+
+end:
+	MOVQ    CX, R10
+	VMOVUPS Z0, (R10)
+	ADDQ    8(AX), R10
+	VMOVUPS Z1, (R10)
+	ADDQ    8(AX), R10
+	VMOVUPS Z2, (R10)
+	ADDQ    8(AX), R10
+	VMOVUPS Z3, (R10)
+	ADDQ    $0x40, CX
+	ADDQ    $0x40, DX
+	DECQ    BX
+	JNZ     tile
 	VZEROUPPER
 	RET
 
@@ -668,16 +713,26 @@ TEXT ·floatRows8AVX512(SB), NOSPLIT, $0-8
 	MOVQ (AX), CX
 	MOVQ 16(AX), DX
 	MOVQ 40(AX), BX
-	MOVQ 48(AX), SI
-	MOVQ 56(AX), DI
-	MOVQ 64(AX), R8
-	MOVQ 72(AX), R9
-	MOVQ 80(AX), R10
-	MOVQ 88(AX), R11
-	MOVQ 96(AX), R12
-	MOVQ 104(AX), R13
+	MOVQ 56(AX), SI
+	MOVQ 64(AX), DI
+	MOVQ 72(AX), R8
+	MOVQ 80(AX), R9
+	MOVQ 88(AX), R10
+	MOVQ 96(AX), R11
+	MOVQ 104(AX), R12
+	MOVQ 112(AX), R13
 
 tile:
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
+	VPXORD  Z6, Z6, Z6
+	VPXORD  Z7, Z7, Z7
+	CMPQ    48(AX), $0x00
+	JNE     begin
 	MOVQ    CX, R14
 	VMOVUPS (R14), Z0
 	ADDQ    8(AX), R14
@@ -694,8 +749,10 @@ tile:
 	VMOVUPS (R14), Z6
 	ADDQ    8(AX), R14
 	VMOVUPS (R14), Z7
-	MOVQ    DX, R14
-	XORQ    R15, R15
+
+begin:
+	MOVQ DX, R14
+	XORQ R15, R15
 
 input:
 	VMOVUPS     (R14), Z8
@@ -719,26 +776,46 @@ input:
 	INCQ        R15
 	CMPQ        R15, 32(AX)
 	JLT         input
+	CMPQ        48(AX), $0x00
+	JEQ         end
 	MOVQ        CX, R14
-	VMOVUPS     Z0, (R14)
+	VADDPS      (R14), Z0, Z0
 	ADDQ        8(AX), R14
-	VMOVUPS     Z1, (R14)
+	VADDPS      (R14), Z1, Z1
 	ADDQ        8(AX), R14
-	VMOVUPS     Z2, (R14)
+	VADDPS      (R14), Z2, Z2
 	ADDQ        8(AX), R14
-	VMOVUPS     Z3, (R14)
+	VADDPS      (R14), Z3, Z3
 	ADDQ        8(AX), R14
-	VMOVUPS     Z4, (R14)
+	VADDPS      (R14), Z4, Z4
 	ADDQ        8(AX), R14
-	VMOVUPS     Z5, (R14)
+	VADDPS      (R14), Z5, Z5
 	ADDQ        8(AX), R14
-	VMOVUPS     Z6, (R14)
+	VADDPS      (R14), Z6, Z6
 	ADDQ        8(AX), R14
-	VMOVUPS     Z7, (R14)
-	ADDQ        $0x40, CX
-	ADDQ        $0x40, DX
-	DECQ        BX
-	JNZ         tile
+	VADDPS      (R14), Z7, Z7
+
+end:
+	MOVQ    CX, R14
+	VMOVUPS Z0, (R14)
+	ADDQ    8(AX), R14
+	VMOVUPS Z1, (R14)
+	ADDQ    8(AX), R14
+	VMOVUPS Z2, (R14)
+	ADDQ    8(AX), R14
+	VMOVUPS Z3, (R14)
+	ADDQ    8(AX), R14
+	VMOVUPS Z4, (R14)
+	ADDQ    8(AX), R14
+	VMOVUPS Z5, (R14)
+	ADDQ    8(AX), R14
+	VMOVUPS Z6, (R14)
+	ADDQ    8(AX), R14
+	VMOVUPS Z7, (R14)
+	ADDQ    $0x40, CX
+	ADDQ    $0x40, DX
+	DECQ    BX
+	JNZ     tile
 	VZEROUPPER
 	RET
 

@@ -30,7 +30,8 @@ type product struct {
 	quants  []quantRows // [weights] x as int8
 	quantOf []int       // [weights] whose quants a weight uses: the first with as many scale groups
 	quant   quantiser
-	unpack  bool // some weight is in panels, and the loops want rows
+	unpack  bool     // some weight is in panels, and the loops want rows
+	runs    []rowRun // of all rows, for int8 loops on panels
 }
 
 func newProduct(lib *library, arith kernels.Arith, weights []*kernels.Weight) *product {
@@ -63,30 +64,49 @@ const (
 // begin takes n rows of x, chooses the tiles, and quantises the rows where weights want it.
 func (p *product) begin(x vectors, n int) {
 	p.x, p.n = x, n
+	panels := p.lib.loops.panels
 	cols := 0
 	for i := range p.weights {
-		p.cols[i] = narrowTile
-		if n < fewRows {
+		least := leastTile
+		switch {
+		case panels != nil:
+			p.cols[i], least = groupCols, panels.exactPanels*panelCols
+		case n < fewRows:
 			p.cols[i] = wideTile
+		default:
+			p.cols[i] = narrowTile
 		}
-		for p.cols[i] > leastTile && p.lib.pool.hungry(p.tiles(i), p.nanos(i)) {
+		for p.cols[i] > least && p.lib.pool.hungry(p.tiles(i), p.nanos(i)) {
 			p.cols[i] /= 2
 		}
 		cols = max(cols, min(p.cols[i], p.weights[i].Out))
 	}
-	p.reserve(cols)
-	if p.arith != kernels.Int8 {
-		return
+	if panels != nil {
+		p.runs = cut(p.runs[:0], panels.int8Rows, 0, n)
+		p.reservePanels()
+	} else {
+		p.reserve(cols)
 	}
-	nanos := 0 // of quantising three rows
+	if p.arith == kernels.Int8 {
+		p.quantise()
+	}
+}
+
+// quantise makes int8 of the rows, where weights want it.
+func (p *product) quantise() {
+	nanos := 0 // of one row
 	for i, w := range p.weights {
 		if w.Quantised() && p.quantOf[i] == i {
-			p.quants[i].resize(n, w.In, w.Groups)
-			nanos += 3 * w.In
+			p.quants[i].resize(p.n, w.In, w.Groups, p.lib.loops.panels)
+			nanos += w.In
 		}
 	}
-	if nanos > 0 {
-		p.lib.pool.run(&p.quant, ceilDiv(n, 3), nanos)
+	switch {
+	case nanos == 0:
+	case p.lib.loops.panels != nil:
+		p.lib.pool.run(&p.quant, len(p.runs), nanos*ceilDiv(p.n, max(len(p.runs), 1))/4)
+	default:
+		p.lib.pool.run(&p.quant, ceilDiv(p.n, 3), 3*nanos)
 	}
 }
 
@@ -105,11 +125,17 @@ func (p *product) reserve(cols int) {
 
 // tiles is the number of tiles of the i-th weight.
 func (p *product) tiles(i int) int {
+	if p.lib.loops.panels != nil {
+		return ceilDiv(p.weights[i].Out, p.cols[i])
+	}
 	return ceilDiv(p.weights[i].Out, p.cols[i]) * ceilDiv(p.n, rowTile)
 }
 
 // nanos is roughly what a tile of the i-th weight takes: 3 multiply-adds a nanosecond.
 func (p *product) nanos(i int) int {
+	if p.lib.loops.panels != nil {
+		return p.panelNanos(i)
+	}
 	w := p.weights[i]
 	return max(w.In*min(w.Out, p.cols[i])*min(p.n, rowTile)/3, 1)
 }
@@ -117,6 +143,9 @@ func (p *product) nanos(i int) int {
 // tile is the rows and columns of the i-th weight's t-th tile. Tiles with the same columns follow each
 // other, so that their weights are still in a cache.
 func (p *product) tile(i, t int) (r0, r1, c0, c1 int) {
+	if p.lib.loops.panels != nil {
+		return 0, p.n, t * p.cols[i], min((t+1)*p.cols[i], p.weights[i].Out)
+	}
 	down := ceilDiv(p.n, rowTile)
 	r0, c0 = t%down*rowTile, t/down*p.cols[i]
 	return r0, min(r0+rowTile, p.n), c0, min(c0+p.cols[i], p.weights[i].Out)
@@ -128,6 +157,8 @@ func ceilDiv(a, b int) int { return (a + b - 1) / b }
 func (p *product) compute(s *scratch, i, r0, r1, c0, c1 int) {
 	w := p.weights[i]
 	switch {
+	case p.lib.loops.panels != nil:
+		p.panels(s, i, r0, r1, c0, c1)
 	case p.arith == kernels.Int8 && w.Quantised():
 		p.int8(s, i, r0, r1, c0, c1)
 	case w.ByOutput && !w.Quantised():

@@ -1,6 +1,10 @@
 package cpu
 
-import "troupe/kernels"
+import (
+	"unsafe"
+
+	"troupe/kernels"
+)
 
 // int8 computes a tile: block sums in int32, times the activations' scale into the group sum, times the
 // weights' scale into the output.
@@ -54,11 +58,24 @@ type quantRows struct {
 	q                  []int8    // [rows in]
 	scales             []float32 // [rows blocks]
 	triples            []uint64  // [rows/3 in] three rows' values in one word (generic_int8.go)
+
+	// For panels, runs of rows lie as int8Args wants them: q [lines][rows][4], scales and bias [blocks][rows].
+	lines int     // of all groups
+	bias  []int32 // nil: not wanted
 }
 
-func (q *quantRows) resize(n, in, groups int) {
+func (q *quantRows) resize(n, in, groups int, panels *panelLoops) {
 	q.groups, q.in, q.blocks = groups, in, kernels.NumBlocks(in, groups)
-	q.q, q.scales, q.triples = atLeast(q.q, n*in), atLeast(q.scales, n*q.blocks), atLeast(q.triples, n/3*in)
+	q.scales = atLeast(q.scales, n*q.blocks)
+	if panels == nil {
+		q.q, q.triples = atLeast(q.q, n*in), atLeast(q.triples, n/3*in)
+		return
+	}
+	q.lines = kernels.PanelLines(in, groups)
+	q.q = atLeast(q.q, n*q.lines*kernels.LineInputs)
+	if panels.bias {
+		q.bias = atLeast(q.bias, n*q.blocks)
+	}
 }
 
 func (q *quantRows) row(r int) []int8 { return q.q[r*q.in:][:q.in] }
@@ -80,16 +97,64 @@ func (q *quantRows) quantise(l *loops, r int, x []float32) {
 	}
 }
 
-// quantiser is the job of quantising the rows of a product. An item is three rows.
+// quantisePanels fills run, whose rows are x's, for panels.
+func (q *quantRows) quantisePanels(s *scratch, l *loops, run rowRun, x *vectors) {
+	n, per := run.loop.rows, q.in/q.groups
+	out := q.q[run.first*q.lines*kernels.LineInputs:][:n*q.lines*kernels.LineInputs]
+	row := s.tile[:q.lines*kernels.LineInputs]
+	for r := range n {
+		in, to, block := x.row(run.first+r), 0, run.first*q.blocks+r
+		for lo := 0; lo < q.in; lo += per {
+			for at := lo; at < lo+per; at += kernels.BlockRows {
+				size := min(kernels.BlockRows, lo+per-at)
+				q.scales[block] = l.quantise(row[to:to+size], in[at:at+size])
+				if q.bias != nil {
+					q.bias[block] = biasOf(row[to : to+size])
+				}
+				to, block = to+size, block+n
+			}
+			for ; to%kernels.LineInputs != 0; to++ {
+				row[to] = 0
+			}
+		}
+		spread(out, row, r, n)
+	}
+}
+
+// spread puts the r-th of n rows in place, four values at a time.
+func spread(out, row []int8, r, n int) {
+	dst := unsafe.Slice((*[4]int8)(unsafe.Pointer(unsafe.SliceData(out))), len(out)/4)
+	src := unsafe.Slice((*[4]int8)(unsafe.Pointer(unsafe.SliceData(row))), len(row)/4)
+	for i := range src {
+		dst[i*n+r] = src[i]
+	}
+}
+
+// biasOf is what the sum over a block begins with where 128 has been added to the weights.
+func biasOf(q []int8) int32 {
+	sum := int32(0)
+	for _, v := range q {
+		sum += int32(v)
+	}
+	return -128 * sum
+}
+
+// quantiser is the job of quantising the rows of a product. An item is three rows, or a run for panels.
 type quantiser struct{ p *product }
 
-func (j *quantiser) do(_, lo, hi int) {
+func (j *quantiser) do(worker, lo, hi int) {
 	p := j.p
 	for i, w := range p.weights {
 		if p.quantOf[i] != i || !w.Quantised() {
 			continue
 		}
 		q := &p.quants[i]
+		if p.lib.loops.panels != nil {
+			for _, run := range p.runs[lo:hi] {
+				q.quantisePanels(&p.lib.scratch[worker], p.lib.loops, run, &p.x)
+			}
+			continue
+		}
 		for t := lo; t < hi; t++ {
 			for r := 3 * t; r < min(3*t+3, p.n); r++ {
 				q.quantise(p.lib.loops, r, p.x.row(r))

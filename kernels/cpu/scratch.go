@@ -10,18 +10,27 @@ type scratch struct {
 	block []float32 // block sums [rows columns]
 	group []float32 // group sums [rows columns]; sums of attention weights [heads]
 	wide  []float32 // weights as float32 [4 columns], or keys or values of a block
-	p     []float32 // attention weights [heads keys]
+	p     []float32 // attention weights [rows heads keys]
+	half  []uint16  // keys or values as bfloat16
+	runs  []rowRun  // of a tile's rows
+
+	// With panelLoops:
+	int8  int8Args // here, since what a loop is handed escapes
+	float floatArgs
+	exact exactArgs
+	ends  [maxRows][panelCols]float32 // outputs of a panel that is cut off by the matrix's end
+	scale [panelCols]float32          // scales of such a panel
 }
 
 // sizes are the lengths that a job needs of a worker's scratch memory.
-type sizes struct{ lanes, tile, rows, words, sums, block, group, wide, p int }
+type sizes struct{ lanes, tile, rows, words, sums, block, group, wide, half, p, runs int }
 
 // reserve gives every worker at least that much. An op calls it before its job, so that it does not
 // depend on who comes to help whether memory grows.
 func (l *library) reserve(n sizes) {
 	for i := range l.scratch {
 		s := &l.scratch[i]
-		s.rows = atLeast(s.rows, n.rows)
+		s.rows, s.runs, s.half = atLeast(s.rows, n.rows), atLeast(s.runs, n.runs), atLeast(s.half, n.half)
 		s.lanes, s.tile, s.words, s.sums = atLeast(s.lanes, n.lanes), atLeast(s.tile, n.tile), atLeast(s.words, n.words), atLeast(s.sums, n.sums)
 		s.block, s.group, s.wide, s.p = atLeast(s.block, n.block), atLeast(s.group, n.group), atLeast(s.wide, n.wide), atLeast(s.p, n.p)
 	}

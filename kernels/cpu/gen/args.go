@@ -12,7 +12,7 @@ import (
 const (
 	int8W, int8X, int8XScales, int8Bias, int8Lines, int8Scale, int8Y, int8T = 0, 8, 16, 24, 32, 40, 48, 144
 
-	floatSums, floatSumStep, floatW, floatWStep, floatK, floatTiles, floatX = 0, 8, 16, 24, 32, 40, 48
+	floatSums, floatSumStep, floatW, floatWStep, floatK, floatTiles, floatBlock, floatX = 0, 8, 16, 24, 32, 40, 48, 56
 
 	exactW, exactPitch, exactX, exactN, exactSums = 0, 8, 16, 24, 32
 )

@@ -21,7 +21,8 @@ func init() {
 	}
 }
 
-// floatRowsAVX2: sums[r] += x[r][k] * w[k] for 16 columns at a time, k ascending, each product rounded.
+// floatRowsAVX2: sums[r] += x[r][k] * w[k] for 16 columns at a time, k ascending, each product rounded. A
+// block is summed from zero and then added.
 func floatRowsAVX2(c *build.Context, rows int) {
 	a := function(c, fmt.Sprintf("floatRows%dAVX2", rows), "floatArgs")
 	sums, w, wStep, tiles := field(c, a, floatSums), field(c, a, floatW), field(c, a, floatWStep), field(c, a, floatTiles)
@@ -33,15 +34,22 @@ func floatRowsAVX2(c *build.Context, rows int) {
 	c.Label("tile")
 	acc := ymms(c, 2*rows)
 	sp := c.GP64()
-	c.MOVQ(sums, sp)
-	for r := range rows {
-		for h := range 2 {
-			c.VMOVUPS(at(sp, 32*h), acc[2*r+h])
-		}
-		if r+1 < rows {
-			c.ADDQ(at(a, floatSumStep), sp)
+	each := func(move func(m operand.Mem, acc reg.VecVirtual)) {
+		c.MOVQ(sums, sp)
+		for r := range rows {
+			for h := range 2 {
+				move(at(sp, 32*h), acc[2*r+h])
+			}
+			if r+1 < rows {
+				c.ADDQ(at(a, floatSumStep), sp)
+			}
 		}
 	}
+	zero(c, acc)
+	c.CMPQ(at(a, floatBlock), imm(0))
+	c.JNE(operand.LabelRef("begin"))
+	each(func(m operand.Mem, acc reg.VecVirtual) { c.VMOVUPS(m, acc) })
+	c.Label("begin")
 	c.MOVQ(w, wp)
 	c.XORQ(k, k)
 	c.Label("input")
@@ -60,15 +68,11 @@ func floatRowsAVX2(c *build.Context, rows int) {
 	c.INCQ(k)
 	c.CMPQ(k, at(a, floatK))
 	c.JLT(operand.LabelRef("input"))
-	c.MOVQ(sums, sp)
-	for r := range rows {
-		for h := range 2 {
-			c.VMOVUPS(acc[2*r+h], at(sp, 32*h))
-		}
-		if r+1 < rows {
-			c.ADDQ(at(a, floatSumStep), sp)
-		}
-	}
+	c.CMPQ(at(a, floatBlock), imm(0))
+	c.JEQ(operand.LabelRef("end"))
+	each(func(m operand.Mem, acc reg.VecVirtual) { c.VADDPS(m, acc, acc) })
+	c.Label("end")
+	each(func(m operand.Mem, acc reg.VecVirtual) { c.VMOVUPS(acc, m) })
 	c.ADDQ(imm(64), sums)
 	c.ADDQ(imm(64), w)
 	c.DECQ(tiles)
@@ -215,9 +219,13 @@ func transposeAVX2(c *build.Context) {
 	c.Load(c.Param("n"), n)
 	three := c.GP64()
 	c.LEAQ(indexed(stride, stride, 2, 0), three)
+	next := c.GP64()
+	c.MOVQ(stride, next)
+	c.SHLQ(operand.U8(4), next)
 	c.Label("eight")
-	p := c.GP64()
+	p, ahead := c.GP64(), c.GP64()
 	c.MOVQ(src, p)
+	c.LEAQ(indexed(src, next, 1, 0), ahead) // the outputs that come next
 	for h := range 2 {
 		r := ymms(c, 8)
 		for q := range 2 {
@@ -226,6 +234,11 @@ func transposeAVX2(c *build.Context) {
 			c.VMOVUPS(indexed(p, stride, 2, 0), r[4*q+2])
 			c.VMOVUPS(indexed(p, three, 1, 0), r[4*q+3])
 			c.LEAQ(indexed(p, stride, 4, 0), p)
+			c.PREFETCHT0(at(ahead, 0))
+			c.PREFETCHT0(indexed(ahead, stride, 1, 0))
+			c.PREFETCHT0(indexed(ahead, stride, 2, 0))
+			c.PREFETCHT0(indexed(ahead, three, 1, 0))
+			c.LEAQ(indexed(ahead, stride, 4, 0), ahead)
 		}
 		for k, v := range transposed8(c, r) {
 			c.VMOVUPS(v, at(dst, 64*k+32*h))

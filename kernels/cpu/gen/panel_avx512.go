@@ -114,7 +114,13 @@ func floatRowsAVX512(c *build.Context, rows int) {
 		}
 	}
 	c.Label("tile")
+	for _, v := range acc {
+		c.VPXORD(v, v, v)
+	}
+	c.CMPQ(at(a, floatBlock), imm(0))
+	c.JNE(operand.LabelRef("begin"))
 	each(func(r int) { c.VMOVUPS(at(sp, 0), acc[r]) })
+	c.Label("begin")
 	c.MOVQ(w, wp)
 	c.XORQ(k, k)
 	c.Label("input")
@@ -129,6 +135,10 @@ func floatRowsAVX512(c *build.Context, rows int) {
 	c.INCQ(k)
 	c.CMPQ(k, at(a, floatK))
 	c.JLT(operand.LabelRef("input"))
+	c.CMPQ(at(a, floatBlock), imm(0))
+	c.JEQ(operand.LabelRef("end"))
+	each(func(r int) { c.VADDPS(at(sp, 0), acc[r], acc[r]) })
+	c.Label("end")
 	each(func(r int) { c.VMOVUPS(acc[r], at(sp, 0)) })
 	c.ADDQ(imm(64), sums)
 	c.ADDQ(imm(64), w)
