@@ -105,9 +105,7 @@ func Variants() []Variant {
 // Find returns the variant of that name, or the best one whose name starts with name + "/".
 // The empty name means the best of all.
 func Find(name string) (Variant, error) {
-	var names []string
 	for _, v := range Variants() {
-		names = append(names, v.Name)
 		exact := v.Name == name
 		if !exact && name != "" && !hasFamily(v.Name, name) {
 			continue
@@ -119,7 +117,7 @@ func Find(name string) (Variant, error) {
 			return Variant{}, fmt.Errorf("kernels: %s cannot run on this machine: it needs %s", name, v.Needs)
 		}
 	}
-	return Variant{}, fmt.Errorf("kernels: library %q unknown, have %v", name, names)
+	return Variant{}, fmt.Errorf("kernels: library %q unknown: `troupe kernels` lists those there are", name)
 }
 
 func hasFamily(variant, family string) bool {

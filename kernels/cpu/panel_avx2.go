@@ -28,7 +28,7 @@ var _ = kernels.Register(kernels.Variant{
 })
 
 var avx2Loops = loops{
-	vectorLoops: genericVectors,
+	vectorLoops: avx2Vectors,
 	panels: &panelLoops{
 		int8Rows:  []rowsLoop{{8, int8Rows8AVX2}, {4, int8Rows4AVX2}, {2, int8Rows2AVX2}, {1, int8Rows1AVX2}},
 		floatRows: []rowsLoop{{6, floatRows6AVX2}, {4, floatRows4AVX2}, {2, floatRows2AVX2}, {1, floatRows1AVX2}},

@@ -29,7 +29,7 @@ var _ = kernels.Register(kernels.Variant{
 })
 
 var avx512Loops = loops{
-	vectorLoops: genericVectors,
+	vectorLoops: avx512Vectors,
 	panels: &panelLoops{
 		int8Rows:  avx512Int8(),
 		bias:      cpu.X86.HasAVX512VNNI,

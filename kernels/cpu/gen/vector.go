@@ -66,7 +66,7 @@ func (v *vec) length(slice string) reg.Register { return v.Load(v.Param(slice).L
 func (v *vec) scalar(name string) reg.VecVirtual {
 	param, err := v.Param(name).Resolve()
 	if err != nil {
-		panic(err)
+		panic(fmt.Sprintf("BUG: gen: parameter %s: %v", name, err))
 	}
 	bits, x := v.GP32(), v.XMM()
 	v.MOVL(param.Addr, bits)
