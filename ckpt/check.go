@@ -16,7 +16,8 @@ const (
 // read in: what is small first, then, with Prefault, everything.
 func (c *Checkpoint) check(ctx context.Context, opt Options) error {
 	meter := newMeter(opt, c.Bytes())
-	pass := job{opt: opt, what: "check the values", tensor: func(i int) string { return c.Tensors[i].Name }}
+	pass := job{opt: opt, what: "check the values", tensor: func(i int) string { return c.Tensors[i].Name },
+		file: func(i int) string { return c.Tensors[i].File }}
 	err := pass.each(ctx, len(c.Tensors), func(i int) error {
 		t := &c.Tensors[i]
 		if !opt.Prefault {
@@ -37,21 +38,29 @@ func (c *Checkpoint) check(ctx context.Context, opt Options) error {
 	}
 	pass.what, pass.stopAtFail = "read the pages", true
 	return pass.each(ctx, len(c.Tensors), func(i int) error {
+		if t := &c.Tensors[i]; opt.SkipInt8 && t.Groups > 0 {
+			meter.add(t.Bytes)
+			return nil
+		}
 		return guard(func() error { return c.prefault(ctx, i, meter) })
 	})
 }
 
 // prefault brings the pages of a tensor into memory, and checks large float32 arrays on the way.
 func (c *Checkpoint) prefault(ctx context.Context, i int, meter *meter) error {
-	t, r := &c.Tensors[i], &c.regions[i]
-	for part := range slices.Chunk(r.data, chunkBytes) {
-		if ctx.Err() != nil {
-			return nil // each says so
+	t, r := &c.Tensors[i], c.regionOf(i)
+	parts := [][]byte{r.data} // all of a pickle
+	if c.Packed() {
+		parts = append(slices.Clip(t.Panels), t.Data, t.Scales)
+	}
+	for _, p := range parts {
+		for part := range slices.Chunk(p, chunkBytes) {
+			if ctx.Err() != nil {
+				return nil // each says so
+			}
+			r.bring(part)
+			meter.add(int64(len(part)))
 		}
-		if r.mapped {
-			populate(part)
-		}
-		meter.add(int64(len(part)))
 	}
 	if t.Groups > 0 || len(t.Data) <= smallArray {
 		return nil

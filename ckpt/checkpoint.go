@@ -24,19 +24,34 @@ type Tensor struct {
 	File   string
 	Weight tensor.Spec // I8 [in, out] or [experts, in, out], or F32
 	Data   []byte      // of Weight, in C order: read-only, at any alignment, valid until Checkpoint.Close
+	Panels [][]byte    // in a packed file instead of Data: the int8 values of each expert, or of the one matrix, in panels
 	Groups int         // 0: plain
 	Scales []byte      // bfloat16 [Groups, out] or [experts, Groups, out], as Data; nil: plain
-	Bytes  int64       // of the file
+	Bytes  int64       // of the file; of the arrays in a packed file
+	// ScaleFlags are those that the pickle had, as Source takes them.
+	ScaleFlags int
 }
 
 // Checkpoint is an open checkpoint. It is safe for concurrent use until Close.
 type Checkpoint struct {
-	Tensors []Tensor // in the order of the list given to Open
+	Tensors []Tensor          // in the order of the list given to Open
+	Meta    map[string]string // what the writer of a packed file noted; nil for pickles
 
-	regions []region
+	regions []region // of each tensor's file; a packed checkpoint has one
 }
 
-// Open is the reference's restore: it opens ckpt-0 below the model directory and compares every file with
+// Packed tells whether the checkpoint is one packed file.
+func (c *Checkpoint) Packed() bool { return c.Meta != nil }
+
+func (c *Checkpoint) regionOf(i int) *region {
+	if c.Packed() {
+		i = 0
+	}
+	return &c.regions[i]
+}
+
+// Open is the reference's restore: it opens ckpt-0 below the model directory, or a packed file if there is
+// one, and compares every file with
 // the list of tensors: name, shape, dtype, scale groups, the values of scales, and those of float32 arrays
 // up to 16 MiB (all of them with Options.Prefault). Files of os.DirFS are mapped, others are read into memory.
 //
@@ -44,6 +59,30 @@ type Checkpoint struct {
 // (a column without a use); a tensor with no other scales is not, as that is what sparse files and unfinished downloads hold.
 func Open(ctx context.Context, model fs.FS, wants []Want, opt Options) (*Checkpoint, error) {
 	start := time.Now()
+	var c *Checkpoint
+	var err error
+	if HasPacked(model) {
+		c, err = openPacked(model, wants, opt)
+	} else {
+		c, err = openPickles(ctx, model, wants, opt)
+	}
+	if err == nil {
+		err = compareClasses(c.Tensors, wants)
+	}
+	if err == nil {
+		err = c.check(ctx, opt)
+	}
+	if err != nil {
+		if c != nil {
+			_ = c.Close() // the first error is the one to tell
+		}
+		return nil, err
+	}
+	opt.log().Info("checkpoint open", "tensors", len(wants), "bytes", c.Bytes(), "prefaulted", opt.Prefault, "took", time.Since(start).Round(time.Millisecond))
+	return c, nil
+}
+
+func openPickles(ctx context.Context, model fs.FS, wants []Want, opt Options) (*Checkpoint, error) {
 	name := func(i int) string { return wants[i].Name }
 	l, err := list(model, opt.log())
 	if err != nil {
@@ -54,19 +93,7 @@ func Open(ctx context.Context, model fs.FS, wants []Want, opt Options) (*Checkpo
 	}
 	c := &Checkpoint{Tensors: make([]Tensor, len(wants)), regions: make([]region, len(wants))}
 	pass := job{opt: opt, what: "compare the headers", tensor: name}
-	err = pass.each(ctx, len(wants), func(i int) error { return c.openTensor(model, i, wants[i]) })
-	if err == nil {
-		err = compareClasses(c.Tensors, wants)
-	}
-	if err == nil {
-		err = c.check(ctx, opt)
-	}
-	if err != nil {
-		_ = c.Close() // the first error is the one to tell
-		return nil, err
-	}
-	opt.log().Info("checkpoint open", "tensors", len(wants), "bytes", c.Bytes(), "prefaulted", opt.Prefault, "took", time.Since(start).Round(time.Millisecond))
-	return c, nil
+	return c, pass.each(ctx, len(wants), func(i int) error { return c.openTensor(model, i, wants[i]) })
 }
 
 // openTensor reads the header of file i, compares it, and only then maps the file.
@@ -89,7 +116,7 @@ func (c *Checkpoint) openTensor(model fs.FS, i int, want Want) error {
 	}
 	c.regions[i] = r
 	c.Tensors[i] = Tensor{
-		Name: want.Name, File: fileName(i), Weight: h.Weight, Groups: h.Groups, Bytes: h.Bytes,
+		Name: want.Name, File: fileName(i), Weight: h.Weight, Groups: h.Groups, Bytes: h.Bytes, ScaleFlags: h.ScaleFlags,
 		Data: section(r.data, h.Offset, h.Weight),
 	}
 	if h.Quantised() {

@@ -106,6 +106,7 @@ type dtype struct {
 	is    tensor.DType
 	order string // the byte order that this format must have: "<" little-endian, "|" no order
 	known bool   // BUILD has told its byte order
+	flags int    // 0: not 1 to 255
 }
 
 // PySetState checks (version 3, byte order, subarray, names, fields, item size, alignment, flags).
@@ -119,6 +120,9 @@ func (d *dtype) PySetState(state any) error {
 		return badFormat("byte order %.20q of %v, want %q (little-endian): convert the tensor", order, d.is, d.order)
 	}
 	d.known = true
+	if flags, ok := t.Get(7).(int); ok && flags > 0 && flags <= 255 {
+		d.flags = flags
+	}
 	return nil
 }
 
@@ -130,6 +134,8 @@ type array struct {
 	spec tensor.Spec
 	data payload
 	set  bool // BUILD has filled it
+
+	flags int // of the dtype
 }
 
 // PySetState takes (version 1, shape, dtype, column-major, bytes).
@@ -166,7 +172,7 @@ func (a *array) PySetState(state any) error {
 	if want != data.size {
 		return badFormat("%s needs %d bytes, its payload has %d: the file is damaged, copy it again", a.spec.String(), want, data.size)
 	}
-	a.data, a.set = data, true
+	a.data, a.set, a.flags = data, true, d.flags
 	return nil
 }
 

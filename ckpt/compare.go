@@ -63,7 +63,7 @@ func compareClasses(tensors []Tensor, wants []Want) error {
 			bad[i] = fmt.Errorf("%s, want %s as %s has, for all %s: files of two checkpoints are mixed, copy the right one", kind(a), kind(b), tensors[j].File, want.Class)
 		}
 	}
-	return firstOf(collect(bad, func(i int) string { return wants[i].Name }))
+	return firstOf(collectIn(bad, func(i int) string { return tensors[i].File }, func(i int) string { return wants[i].Name }))
 }
 
 // kind says how a tensor is stored.

@@ -126,10 +126,14 @@ func noDirectory(model fs.FS, err error) error {
 }
 
 // collect turns the errors of files, by tensor index, into Errors in file order.
-func collect(errs []error, tensor func(i int) string) (bad []*Error) {
+func collect(errs []error, tensor func(i int) string) []*Error {
+	return collectIn(errs, fileName, tensor)
+}
+
+func collectIn(errs []error, file, tensor func(i int) string) (bad []*Error) {
 	for i, err := range errs {
 		if err != nil {
-			bad = append(bad, &Error{File: fileName(i), Tensor: tensor(i), Err: err})
+			bad = append(bad, &Error{File: file(i), Tensor: tensor(i), Err: err})
 		}
 	}
 	return bad

@@ -19,6 +19,7 @@ type Header struct {
 	Groups       int
 	Scales       tensor.Spec // BF16 [Groups, out] or [experts, Groups, out]; zero for a plain array
 	ScalesOffset int64
+	ScaleFlags   int // as Source has them
 }
 
 // Quantised tells an int8 matrix with scales from a plain float32 array.
@@ -104,7 +105,7 @@ func quantisedHeader(q *quantised, size int64) (Header, error) {
 	}
 	return Header{
 		Bytes: size, Weight: weight, Offset: q.weight.data.offset,
-		Groups: groups, Scales: scales, ScalesOffset: q.scales.data.offset,
+		Groups: groups, Scales: scales, ScalesOffset: q.scales.data.offset, ScaleFlags: q.scales.flags,
 	}, nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"unsafe"
 )
 
 // input is one file of a checkpoint, open for reading at any offset.
@@ -80,4 +81,24 @@ func (r *region) free() error {
 		return nil
 	}
 	return unmap(data)
+}
+
+var pageBytes = os.Getpagesize()
+
+// around is a part of the region with the pages that it begins and ends on.
+func (r *region) around(part []byte) []byte {
+	lo := r.offset(part)
+	return r.data[lo&^(pageBytes-1) : lo+len(part)]
+}
+
+// within is the whole pages of a part of the region.
+func (r *region) within(part []byte) []byte {
+	lo := r.offset(part)
+	hi := (lo + len(part)) &^ (pageBytes - 1)
+	return r.data[min((lo+pageBytes-1)&^(pageBytes-1), hi):hi]
+}
+
+// offset is where a part of the region begins.
+func (r *region) offset(part []byte) int {
+	return int(uintptr(unsafe.Pointer(unsafe.SliceData(part))) - uintptr(unsafe.Pointer(unsafe.SliceData(r.data))))
 }

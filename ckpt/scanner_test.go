@@ -29,7 +29,7 @@ func fileOf(o object) []byte {
 func looseArray(d tensor.DType, size int64, shape ...object) object {
 	return call(global("numpy.core.multiarray", "_reconstruct"),
 		tuple(global("numpy", "ndarray"), none, letterB),
-		tuple(number(1), tuple(shape...), dtypeObject(d), no, payloadObject(weightPart, size)))
+		tuple(number(1), tuple(shape...), dtypeObject(d, 0), no, payloadObject(weightPart, size)))
 }
 
 func numbers(n ...int) (o []object) {

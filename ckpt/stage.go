@@ -26,7 +26,7 @@ type Staged struct {
 	lock *os.File // locked for as long as the copy is in use; the system unlocks it when the process ends
 }
 
-// Stage copies ckpt-0 into a tmpfs (the reference's copy_to_shm). A mapped checkpoint needs no copy, and its
+// Stage copies ckpt-0, or a packed file, into a tmpfs (the reference's copy_to_shm). A mapped checkpoint needs no copy, and its
 // pages stay in the page cache as well; a copy pays where the storage is slow, or drops its cache.
 //
 // It refuses before the first byte when the copy exceeds the limit, the room in the tmpfs, or the memory that
@@ -36,31 +36,60 @@ func Stage(ctx context.Context, model fs.FS, opt StageOptions) (*Staged, error) 
 	if opt.Dir == "" {
 		opt.Dir = "/dev/shm"
 	}
-	l, err := list(model, opt.log())
+	files, err := stageFiles(model, opt)
 	if err != nil {
-		return nil, err
-	}
-	if err := firstOf(l.expect(len(l.files), noNames)); err != nil {
 		return nil, err
 	}
 	if err := SweepStaged(opt.Dir, opt.Options); err != nil {
 		return nil, err
 	}
-	if err := roomFor(l, opt); err != nil {
+	if err := roomFor(files, opt); err != nil {
 		return nil, stageError(opt.Dir, err)
 	}
 	s, err := claimStage(opt.Dir)
 	if err != nil {
 		return nil, stageError(opt.Dir, err)
 	}
-	if err := s.fill(ctx, model, l, opt.Options); err != nil {
+	if err := s.fill(ctx, model, files, opt.Options); err != nil {
 		if e := s.Close(); e != nil {
 			err = errors.Join(err, e)
 		}
 		return nil, err
 	}
-	opt.log().Info("checkpoint staged", "dir", s.Dir, "bytes", l.bytes())
+	opt.log().Info("checkpoint staged", "dir", s.Dir, "bytes", stageBytes(files))
 	return s, nil
+}
+
+// stageFile is a file to copy.
+type stageFile struct {
+	name string // below the model directory
+	size int64  // bytes
+}
+
+// stageFiles lists what Open reads.
+func stageFiles(model fs.FS, opt StageOptions) (files []stageFile, err error) {
+	if HasPacked(model) {
+		size, err := regularSize(model, PackedName)
+		if err != nil {
+			return nil, &Error{File: PackedName, Err: err}
+		}
+		return []stageFile{{PackedName, size}}, nil
+	}
+	l, err := list(model, opt.log())
+	if err != nil {
+		return nil, err
+	}
+	for i, f := range l.files {
+		files = append(files, stageFile{fileName(i), f.size})
+	}
+	return files, firstOf(l.expect(len(l.files), noNames))
+}
+
+func stageBytes(files []stageFile) (sum int64) {
+	for _, f := range files {
+		sum += f.size
+	}
+	return sum
 }
 
 func stageError(dir string, err error) error {
@@ -68,10 +97,10 @@ func stageError(dir string, err error) error {
 }
 
 // roomFor compares the size of the copy with all that bounds it.
-func roomFor(l *listing, opt StageOptions) error {
+func roomFor(files []stageFile, opt StageOptions) error {
 	const page = 4096 // a tmpfs stores whole pages
 	need := int64(0)
-	for _, f := range l.files {
+	for _, f := range files {
 		need += (f.size + page - 1) / page * page
 	}
 	if opt.Limit > 0 && need > opt.Limit {
@@ -90,14 +119,14 @@ func roomFor(l *listing, opt StageOptions) error {
 }
 
 // fill copies all files.
-func (s *Staged) fill(ctx context.Context, model fs.FS, l *listing, opt Options) error {
+func (s *Staged) fill(ctx context.Context, model fs.FS, files []stageFile, opt Options) error {
 	if err := os.Mkdir(filepath.Join(s.Dir, dirName), 0o700); err != nil {
 		return stageError(s.Dir, err)
 	}
-	meter := newMeter(opt, l.bytes())
-	pass := job{opt: opt, what: "stage the checkpoint", tensor: noNames, stopAtFail: true}
-	return pass.each(ctx, len(l.files), func(i int) error {
-		return copyFile(ctx, model, fileName(i), filepath.Join(s.Dir, filepath.FromSlash(fileName(i))), l.files[i].size, meter)
+	meter := newMeter(opt, stageBytes(files))
+	pass := job{opt: opt, what: "stage the checkpoint", tensor: noNames, stopAtFail: true, file: func(i int) string { return files[i].name }}
+	return pass.each(ctx, len(files), func(i int) error {
+		return copyFile(ctx, model, files[i].name, filepath.Join(s.Dir, filepath.FromSlash(files[i].name)), files[i].size, meter)
 	})
 }
 

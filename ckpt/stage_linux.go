@@ -27,12 +27,13 @@ func tmpfsRoom(dir string) (room, memory int64, err error) {
 	if st.Type != unix.TMPFS_MAGIC {
 		return 0, 0, errors.New("not a tmpfs: a copy there is no faster: choose one, such as /dev/shm")
 	}
-	memory, err = memoryAvailable()
+	memory, err = MemoryAvailable()
 	return room, memory, err
 }
 
-// memoryAvailable is MemAvailable of /proc/meminfo in bytes: free memory and cache that can be dropped.
-func memoryAvailable() (int64, error) {
+// MemoryAvailable is MemAvailable of /proc/meminfo in bytes: free memory and cache that can be dropped. A
+// container's own limit is not asked.
+func MemoryAvailable() (int64, error) {
 	f, err := os.Open("/proc/meminfo")
 	if err != nil {
 		return 0, err
@@ -44,7 +45,7 @@ func memoryAvailable() (int64, error) {
 			return kib << 10, nil
 		}
 	}
-	return 0, errors.New("/proc/meminfo does not tell MemAvailable: run without the copy")
+	return 0, errors.New("/proc/meminfo does not tell MemAvailable")
 }
 
 // claimStage makes a locked directory.

@@ -12,3 +12,8 @@ func claimStage(string) (*Staged, error) { return nil, errNoTmpfs }
 
 // SweepStaged removes the copies of processes that have ended; there are none here.
 func SweepStaged(string, Options) error { return nil }
+
+// MemoryAvailable cannot be asked here.
+func MemoryAvailable() (int64, error) {
+	return 0, errors.New("the memory that is left is not known on this system")
+}

@@ -43,12 +43,24 @@ func checkZeroScales(t *Tensor, shape tensor.Shape) error {
 		}
 		g, n := i/out, i%out
 		for r := g * rows; r < (g+1)*rows; r++ {
-			if q := int8(t.Data[r*out+n]); q != 0 {
+			if q := t.value(r, n, rows); q != 0 {
 				return fmt.Errorf("scale %v is 0, but weight %v under it is %d: the file is damaged or its download is not finished: get it again", index(shape, i), index(t.Weight.Shape, r*out+n), q)
 			}
 		}
 	}
 	return nil
+}
+
+// value is the int8 value of a row, counted over all experts, and a column; a scale group has that many rows.
+func (t *Tensor) value(row, column, rows int) int8 {
+	out := t.Weight.Shape[len(t.Weight.Shape)-1]
+	if t.Panels == nil {
+		return int8(t.Data[row*out+column])
+	}
+	group, k, lines := row/rows, row%rows, (rows+lineInputs-1)/lineInputs
+	expert, group := group/t.Groups, group%t.Groups
+	line := column/panelOutputs*lines*t.Groups + group*lines + k/lineInputs
+	return int8(t.Panels[expert][(line*panelOutputs+column%panelOutputs)*lineInputs+k%lineInputs])
 }
 
 // index is the place of element i, in C order.

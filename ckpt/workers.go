@@ -23,6 +23,8 @@ type Options struct {
 	// Prefault makes Open bring every page into memory, and check the values of large float32 arrays
 	// too. Without it the first use of each page waits for the disk.
 	Prefault bool
+	// SkipInt8 leaves int8 matrices out of Prefault, for a caller that reads each once, by Through.
+	SkipInt8 bool
 }
 
 func (o Options) log() *slog.Logger {
@@ -37,6 +39,7 @@ type job struct {
 	opt        Options
 	what       string             // for the error when it is stopped: "check the values"
 	tensor     func(i int) string // names for errors
+	file       func(i int) string // nil: tensor i has a file of its own
 	stopAtFail bool               // hand out no file after one has failed
 }
 
@@ -69,7 +72,11 @@ func (j job) each(ctx context.Context, n int, do func(i int) error) error {
 	if err := cancelled(ctx, j.what); err != nil {
 		return err
 	}
-	return firstOf(collect(bad, j.tensor))
+	file := j.file
+	if file == nil {
+		file = fileName
+	}
+	return firstOf(collectIn(bad, file, j.tensor))
 }
 
 // noNames is for passes that have no list of tensors.

@@ -18,11 +18,14 @@ import (
 // [Groups, out] or [experts, Groups, out]. They run once, several tensors' at a time, and should return
 // the writer's error. One that is nil leaves a hole, which reads as zeros and takes no room on disk.
 type Source struct {
-	Name    string // for errors
-	Spec    tensor.Spec
-	Groups  int // scale groups of an int8 matrix; 0: plain
-	Payload func(w io.Writer) error
-	Scales  func(w io.Writer) error
+	Name   string // for errors
+	Spec   tensor.Spec
+	Groups int // scale groups of an int8 matrix; 0: plain
+	// ScaleFlags are numpy's flags of bfloat16, 1 to 255, which differ by release of ml_dtypes and mean nothing;
+	// 0: the usual ones.
+	ScaleFlags int
+	Payload    func(w io.Writer) error
+	Scales     func(w io.Writer) error
 }
 
 // Write makes the directory ckpt-0 below dir, byte for byte as the published files are laid out. It works
@@ -34,7 +37,7 @@ func Write(ctx context.Context, dir string, tensors []Source, opt Options) error
 	bad := make([]error, len(tensors))
 	total, solid := int64(0), int64(0)
 	for i, t := range tensors {
-		layouts[i], bad[i] = layout(t.Spec, t.Groups)
+		layouts[i], bad[i] = layout(t.Spec, t.Groups, t.ScaleFlags)
 		total += sumBytes(layouts[i])
 		solid += solidBytes(t, layouts[i])
 	}
@@ -44,10 +47,10 @@ func Write(ctx context.Context, dir string, tensors []Source, opt Options) error
 	if err := firstOf(collect(bad, name)); err != nil {
 		return err
 	}
-	return writeDir(dir, solid, func(temp string) error {
+	return writeInto(dir, dirName, solid, func(temp string) (string, error) {
 		meter := newMeter(opt, total)
 		pass := job{opt: opt, what: writing, tensor: name, stopAtFail: true}
-		return pass.each(ctx, len(tensors), func(i int) error {
+		return temp, pass.each(ctx, len(tensors), func(i int) error {
 			w := &fileWriter{ctx: ctx, meter: meter}
 			return w.write(filepath.Join(temp, filepath.Base(fileName(i))), tensors[i], layouts[i])
 		})
@@ -56,10 +59,11 @@ func Write(ctx context.Context, dir string, tensors []Source, opt Options) error
 
 const writing = "write the checkpoint"
 
-// writeDir lets fill work in a new directory and gives it its name, ckpt-0, when all is on disk.
-func writeDir(dir string, solid int64, fill func(temp string) error) (err error) {
-	fail := func(err error) error { return &Error{File: dirName, Err: fmt.Errorf("in %s: %w", dir, explain(err))} }
-	final := filepath.Join(dir, dirName)
+// writeInto lets fill work in a new directory beside the final name in dir, and gives what it has made, the
+// path that it returns, its name when all is on disk.
+func writeInto(dir, name string, solid int64, fill func(temp string) (made string, err error)) (err error) {
+	fail := func(err error) error { return &Error{File: name, Err: fmt.Errorf("in %s: %w", dir, explain(err))} }
+	final := filepath.Join(dir, name)
 	if _, err := os.Lstat(final); err == nil {
 		return fail(fmt.Errorf("%w: remove it, or choose another directory", fs.ErrExist))
 	}
@@ -67,31 +71,29 @@ func writeDir(dir string, solid int64, fill func(temp string) error) (err error)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fail(err)
 	}
-	temp, err := os.MkdirTemp(dir, "."+dirName+".partial-")
+	temp, err := os.MkdirTemp(dir, "."+name+".partial-")
 	if err != nil {
 		return fail(err)
 	}
 	defer func() {
-		if err == nil {
-			return
-		}
-		if e := os.RemoveAll(temp); e != nil {
+		if e := os.RemoveAll(temp); e != nil { // gone already if it was what was made
 			err = errors.Join(err, e)
 		}
-		if before != nil {
+		if err != nil && before != nil {
 			_ = os.Remove(dir) // as it was; stays if something else is in it by now
 		}
 	}()
 	if free, known := freeBytes(temp); known && free < solid {
 		return fail(fmt.Errorf("needs %d bytes, %d are free: free space or choose another directory", solid, free))
 	}
-	if err := fill(temp); err != nil {
+	made, err := fill(temp)
+	if err != nil {
 		return err
 	}
 	if err := errors.Join(os.Chmod(temp, 0o755), syncDir(temp)); err != nil {
 		return fail(err)
 	}
-	if err := os.Rename(temp, final); err != nil {
+	if err := os.Rename(made, final); err != nil {
 		return fail(err)
 	}
 	return syncDir(dir)

@@ -32,7 +32,7 @@ func TestWriteLikeCPython(t *testing.T) {
 		}
 		spec := tensor.Spec{DType: map[string]tensor.DType{"f4": tensor.F32, "i1": tensor.I8}[dtype], Shape: parseShape(t, dims)}
 		t.Run(fmt.Sprintf("%v/%d", spec, groups), func(t *testing.T) {
-			pieces, err := layout(spec, groups)
+			pieces, err := layout(spec, groups, 0)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -50,6 +50,7 @@ func engineFlags() []cli.Flag {
 		&cli.IntFlag{Name: "microbatches", Usage: "batches in flight", DefaultText: "one more than stages, one for a single device", Category: engineCategory},
 		&cli.StringFlag{Name: "trace", Usage: "`FILE` for a Chrome trace of stages and experts (chrome://tracing, ui.perfetto.dev)", TakesFile: true, Category: engineCategory},
 		&cli.BoolFlag{Name: "shm", Usage: "copy the checkpoint into /dev/shm first, and remove it at the end", Category: engineCategory},
+		repackFlag(),
 	}
 }
 
@@ -62,6 +63,7 @@ type launch struct {
 	arith     kernels.Arith
 	binding   kernels.Binding
 	shm       bool
+	repack    string // auto, on, off
 	trace     string // file, "" for none
 	limits    sched.Config
 }
@@ -75,6 +77,9 @@ func readLaunch(c *cli.Context) (l launch, err error) {
 		return l, err
 	}
 	l.shm, l.trace = c.Bool("shm"), c.String("trace")
+	if l.repack, err = readRepack(c); err != nil {
+		return l, err
+	}
 	if l.arith, err = kernels.ParseArith(c.String("arith")); err != nil {
 		return l, badFlag("arith", err)
 	}
@@ -236,7 +241,7 @@ type session struct {
 
 // start opens the model and starts the engine.
 func (p *program) start(ctx context.Context, l launch) (*session, error) {
-	m, err := p.openModel(ctx, l.dir, l.config, l.shm)
+	m, err := p.openModel(ctx, l)
 	if err != nil {
 		return nil, err
 	}

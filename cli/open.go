@@ -31,10 +31,10 @@ func modelDir(path string) (directory, error) {
 	}
 	info, err := os.Stat(path)
 	if err != nil {
-		return directory{}, fmt.Errorf("%s: %w: want a model directory (config.json, tokenizer.model, ckpt-0)", path, bare(err))
+		return directory{}, fmt.Errorf("%s: %w: want a model directory (config.json, tokenizer.model, ckpt-0 or model.troupe)", path, bare(err))
 	}
 	if !info.IsDir() {
-		return directory{}, fmt.Errorf("%s: a file, want a model directory (config.json, tokenizer.model, ckpt-0)", path)
+		return directory{}, fmt.Errorf("%s: a file, want a model directory (config.json, tokenizer.model, ckpt-0 or model.troupe)", path)
 	}
 	return directory{path, os.DirFS(path)}, nil
 }
@@ -89,34 +89,60 @@ func (o *opened) Close() error {
 	return err
 }
 
-// openModel maps the checkpoint of a directory, with its pages in memory, and says how long that took.
-// With shm it is copied into /dev/shm first.
-func (p *program) openModel(ctx context.Context, dir directory, c model.Config, shm bool) (_ *opened, err error) {
+// openModel maps the checkpoint of a directory, with its pages in memory, and says how long that took. With
+// --shm it is copied into /dev/shm first; pickles are repacked if that pays.
+func (p *program) openModel(ctx context.Context, l launch) (_ *opened, err error) {
 	start := time.Now()
-	o := &opened{dir: dir}
+	o := &opened{dir: l.dir}
 	opt := ckpt.Options{Log: p.logs.part("ckpt"), Prefault: true}
-	files := fs.FS(dir)
-	if shm {
+	files := fs.FS(l.dir)
+	if l.shm {
 		report, end := p.progress("copying to /dev/shm", inBytes)
 		opt.Progress = report
-		o.staged, err = ckpt.Stage(ctx, dir, ckpt.StageOptions{Options: opt})
+		o.staged, err = ckpt.Stage(ctx, l.dir, ckpt.StageOptions{Options: opt})
 		end()
 		if err != nil {
-			return nil, dir.blame(err)
+			return nil, l.dir.blame(err)
 		}
 		files = o.staged
 	}
-	report, end := p.progress("loading", inBytes)
-	opt.Progress = report
-	o.Model, err = load.Open(ctx, files, c, opt)
-	end()
+	repacked, err := p.load(ctx, o, files, l, opt)
 	if err != nil {
 		if o.staged != nil {
 			err = errors.Join(err, o.staged.Close())
 		}
-		return nil, dir.blame(err)
+		return nil, l.dir.blame(err)
 	}
 	took, bytes := time.Since(start), o.Checkpoint.Bytes()
-	p.notice("%s: %s loaded in %s (%s/s)", dir.name, humanBytes(bytes), seconds(took), humanBytes(perSecond(bytes, took)))
+	also := ""
+	if repacked.Bytes > 0 {
+		also = fmt.Sprintf("; %s of it repacked in %s, --repack off or troupe convert spare that", humanBytes(repacked.Bytes), seconds(repacked.Took))
+	}
+	p.notice("%s: %s loaded in %s (%s/s)%s", l.dir.name, humanBytes(bytes), seconds(took), humanBytes(perSecond(bytes, took)), also)
 	return o, nil
+}
+
+// load opens a model's files, and repacks its matrices if that is wanted.
+func (p *program) load(ctx context.Context, o *opened, files fs.FS, l launch, opt ckpt.Options) (r load.Repacked, err error) {
+	opt.SkipInt8 = l.repacks() && !ckpt.HasPacked(files)
+	open := func() error {
+		report, end := p.progress("loading", inBytes)
+		defer end()
+		opt.Progress = report
+		o.Model, err = load.Open(ctx, files, l.config, opt)
+		return err
+	}
+	if err := open(); err != nil || !opt.SkipInt8 {
+		return r, err
+	}
+	r, done, err := p.repack(ctx, o.Model, l)
+	if err == nil && done {
+		return r, nil
+	}
+	err = errors.Join(err, o.Model.Close())
+	if err == nil { // without repacking: again, with all pages
+		opt.SkipInt8 = false
+		err = open()
+	}
+	return load.Repacked{}, err
 }

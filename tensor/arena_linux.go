@@ -1,6 +1,10 @@
 package tensor
 
-import "golang.org/x/sys/unix"
+import (
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
 
 func mapRegion(name string, size int) ([]byte, int, error) {
 	fd, err := unix.MemfdCreate("troupe-"+name, unix.MFD_CLOEXEC)
@@ -28,4 +32,21 @@ func unmapRegion(mem []byte, fd int) error {
 		}
 	}
 	return err
+}
+
+// mapHuge maps private memory from the beginning of a huge page on and asks for such pages: a memfd has them only
+// where the administrator allows it.
+func mapHuge(size int) (whole, mem []byte, err error) {
+	const huge = 2 << 20
+	if size > 1<<62-huge {
+		return nil, nil, unix.ENOMEM
+	}
+	whole, err = unix.Mmap(-1, 0, size+huge, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE)
+	if err != nil {
+		return nil, nil, err
+	}
+	off := -int(uintptr(unsafe.Pointer(unsafe.SliceData(whole)))) & (huge - 1)
+	mem = whole[off : off+size : off+size]
+	_ = unix.Madvise(mem, unix.MADV_HUGEPAGE) // advice
+	return whole, mem, nil
 }

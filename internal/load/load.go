@@ -21,10 +21,18 @@ type Model struct {
 	Config     model.Config
 	Checkpoint *ckpt.Checkpoint
 	Weights    stages.Weights
+
+	arena *tensor.Arena // of repacked matrices; nil: none
 }
 
-// Close unmaps the checkpoint; no weight may be used afterwards.
-func (m *Model) Close() error { return m.Checkpoint.Close() }
+// Close gives the checkpoint and all memory back; no weight may be used afterwards.
+func (m *Model) Close() error {
+	err := m.Checkpoint.Close()
+	if m.arena != nil {
+		err = errors.Join(err, m.arena.Close())
+	}
+	return err
+}
 
 // maxConfig bounds config.json.
 const maxConfig = 1 << 20
@@ -52,9 +60,12 @@ func Config(dir fs.FS) (model.Config, error) {
 
 // recognise tells Grok-1 by its 770 files; Open checks every shape afterwards.
 func recognise(dir fs.FS) (model.Config, error) {
+	if ckpt.HasPacked(dir) {
+		return model.Config{}, fmt.Errorf("no config.json: %s needs the one that was written beside it: copy it again", ckpt.PackedName)
+	}
 	names, err := fs.Glob(dir, "ckpt-0/tensor*")
 	if err != nil || len(names) == 0 {
-		return model.Config{}, fmt.Errorf("no config.json and no ckpt-0/tensor files: want a model directory (config.json, tokenizer.model, ckpt-0)")
+		return model.Config{}, fmt.Errorf("no config.json and no ckpt-0/tensor files: want a model directory (config.json, tokenizer.model, ckpt-0 or model.troupe)")
 	}
 	grok1, err := model.FindPreset("grok-1")
 	if err != nil {
@@ -82,7 +93,9 @@ func Open(ctx context.Context, dir fs.FS, c model.Config, opt ckpt.Options) (*Mo
 	if err != nil {
 		return nil, err
 	}
-	return &Model{Config: c, Checkpoint: cp, Weights: weights(cp.Tensors)}, nil
+	m := &Model{Config: c, Checkpoint: cp, Weights: weights(cp.Tensors)}
+	m.warnOfConfig(opt)
+	return m, nil
 }
 
 // weights looks at a checkpoint's tensors as kernels read them.
@@ -109,7 +122,11 @@ func weights(tensors []ckpt.Tensor) stages.Weights {
 			if floats != nil {
 				k.F = floats[e*n : (e+1)*n]
 			} else {
-				k.Q = tensor.Int8s(t.Data[e*n : (e+1)*n])
+				if t.Panels != nil {
+					k.Q, k.Panels = tensor.Int8s(t.Panels[e]), true
+				} else {
+					k.Q = tensor.Int8s(t.Data[e*n : (e+1)*n])
+				}
 				k.Scales = scales[e*t.Groups*out : (e+1)*t.Groups*out]
 			}
 			if t.Name == model.Embedding { // stored token by token: the head reads it output by output
