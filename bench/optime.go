@@ -61,11 +61,13 @@ func (r *run) timeOps(ctx context.Context, s *subject) error {
 	err = r.warm(ctx, engine)
 	if err == nil {
 		var prefilled opTimes
-		begin := timer.read()
+		begin, before := timer.read(), r.limits(s)
+		after := before
 		var m measured
-		m, err = r.measure(ctx, engine, g, func() { prefilled = timer.read() })
+		m, err = r.measure(ctx, engine, g, func() { prefilled, after = timer.read(), r.limits(s) })
 		if err == nil && m.held {
 			s.ops = r.opTimes(begin, prefilled, timer.read(), m, g.decoded())
+			s.matmuls = s.matmulRatio((before.multiply + after.multiply) / 2)
 		}
 	}
 	if e := stopEngine(engine); err == nil {
@@ -92,4 +94,19 @@ func (r *run) opTimes(begin, half, end opTimes, m measured, decoded int) (list [
 	}
 	add("other", max(0, restPrefill), max(0, restDecode)) // 0 where devices work at the same time
 	return list
+}
+
+// matmulRatio is the part of a peak that the multiply-adds of prefill use in the time of linear and expert
+// alone. Several devices share the peak and work at the same time: 0.
+func (s *subject) matmulRatio(peak float64) float64 {
+	micros := 0.0
+	for _, op := range s.ops {
+		if op.Op == kernels.Table[kernels.Linear].Name || op.Op == kernels.Table[kernels.Expert].Name {
+			micros += op.PrefillMicros
+		}
+	}
+	if s.Devices > 1 {
+		return 0
+	}
+	return ratio(ratio(float64(s.cost.macs), micros/1e6), peak)
 }

@@ -1,7 +1,5 @@
 package bench
 
-import "troupe/kernels"
-
 // Report is the result of Run. The first subject stands on top, as its JSON keys are a promise; others
 // are compared with it.
 type Report struct {
@@ -31,11 +29,12 @@ type Result struct {
 	DecodeRatio    float64 `json:"decode_bandwidth_ratio"`
 	PrefillRatio   float64 `json:"multiply_peak_ratio"`
 	// MatmulRatio is that of the time of linear and expert alone; 0: not known, as with several devices.
-	MatmulRatio float64  `json:"multiply_peak_ratio_matmuls,omitempty"`
-	MACs        int64    `json:"multiply_adds_per_token"` // of linear and expert
-	Ops         []OpTime `json:"ops,omitempty"`
-	Rounds      []Round  `json:"rounds"`
-	Noisy       int      `json:"noisy_rounds"` // left out of the medians unless they are most
+	MatmulRatio float64 `json:"multiply_peak_ratio_matmuls,omitempty"`
+	MACs        int64   `json:"multiply_adds_per_token"` // of linear and expert
+	// Ops is empty where streams were over before the engine could be held between prompt and decode.
+	Ops    []OpTime `json:"ops,omitempty"`
+	Rounds []Round  `json:"rounds"`
+	Noisy  int      `json:"noisy_rounds"` // left out of the medians unless they are most
 }
 
 // Comparison is another subject, and its speed over that of the first, in rounds next to each other.
@@ -83,22 +82,12 @@ func (s *subject) result() Result {
 		ActiveBytes:   int64(statBy(rounds, func(r Round) float64 { return float64(r.activeBytes) }).Median),
 		DecodeRatio:   statBy(rounds, func(r Round) float64 { return r.DecodeRatio }).Median,
 		PrefillRatio:  statBy(rounds, func(r Round) float64 { return r.PrefillRatio }).Median,
-		MACs:          s.cost.macs, Ops: s.ops, Rounds: s.rounds,
+		MatmulRatio:   s.matmuls, MACs: s.cost.macs, Ops: s.ops, Rounds: s.rounds,
 	}
 	for _, round := range s.rounds {
 		if round.Noisy {
 			r.Noisy++
 		}
 	}
-	matmuls := 0.0 // seconds a token
-	for _, op := range s.ops {
-		if op.Op == kernels.Table[kernels.Linear].Name || op.Op == kernels.Table[kernels.Expert].Name {
-			matmuls += op.PrefillMicros / 1e6
-		}
-	}
-	if s.Devices > 1 { // they share the threads, and work at the same time
-		return r
-	}
-	r.MatmulRatio = ratio(ratio(float64(s.cost.macs), matmuls), r.MultiplyPeak.Median)
 	return r
 }

@@ -115,6 +115,8 @@ type subject struct {
 	gate   *gate
 	rounds []Round
 	ops    []OpTime
+	// matmuls is the ratio to the peak in the round of ops.
+	matmuls float64
 }
 
 func (r *run) start(ctx context.Context, s Subject) (err error) {

@@ -69,7 +69,7 @@ func TestRun(t *testing.T) {
 			t.Errorf("%+v, %d ticks", r, ticks)
 		}
 		for _, result := range []Result{r.Result, r.Compared[0].Result} {
-			checkResult(t, &result, test.devices == "cpu:1")
+			checkResult(t, &result, test.devices == "cpu:1" && test.streams == 1)
 		}
 		for _, s := range []Stat{r.Compared[0].PrefillSpeedup, r.Compared[0].DecodeSpeedup} {
 			checkStat(t, "speedup", s)
@@ -83,8 +83,11 @@ func checkResult(t *testing.T, r *Result, one bool) {
 	checkStat(t, "decode", r.Decode)
 	checkStat(t, "bandwidth", r.ReadBandwidth)
 	checkStat(t, "peak", r.MultiplyPeak)
-	if r.DecodeRatio <= 0 || r.PrefillRatio <= 0 || r.ActiveBytes <= 0 || r.MACs <= 0 || r.MultiplyUnit == "" || (r.MatmulRatio > 0) != one {
+	if r.DecodeRatio <= 0 || r.PrefillRatio <= 0 || r.ActiveBytes <= 0 || r.MACs <= 0 || r.MultiplyUnit == "" || one && r.MatmulRatio <= 0 {
 		t.Errorf("%+v", r)
+	}
+	if !one && len(r.Ops) == 0 {
+		return // these streams are so short that the engine may not have been held in time
 	}
 	var names []string
 	decode, prefill := 0.0, 0.0

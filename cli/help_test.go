@@ -106,7 +106,7 @@ func TestDocsAndCompletion(t *testing.T) {
 		}
 	}
 	for line, want := range map[string]string{
-		"":              "run\neval\nlogits\ntokenize\ninspect\nplan\nnew\nkernels\nversion\nhelp\ncompletion\n",
+		"":              "run\neval\nlogits\ntokenize\ninspect\nplan\nnew\nconvert\nkernels\nbench\nversion\nhelp\ncompletion\n",
 		"run --max-":    "--max-batch\n--max-len\n--max-tokens\n",
 		"run --qu":      "--quiet\n",
 		"kernels":       "list\n",

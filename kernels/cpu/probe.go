@@ -128,9 +128,9 @@ func UnitOf(variant string, a kernels.Arith, int8Weights bool) Unit {
 		return t.float
 	}
 	if whole {
-		return Unit{"four products in a 64-bit multiplication", 4 * goChains, multiplyWords}
+		return Unit{"64-bit multiplications, four products each", 4 * goChains, multiplyWords}
 	}
-	return Unit{"float32 in Go", goChains, multiplyFloats}
+	return Unit{"float32 multiplications and additions in Go", goChains, multiplyFloats}
 }
 
 // probeTier is the units of variants whose names hold a mark.

@@ -10,14 +10,14 @@ var probeTiers = tiersHere()
 func tiersHere() (tiers []probeTier) {
 	x := &cpu.X86
 	if x.HasAVX512F && x.HasAVX512BW {
-		t := probeTier{"avx512", Unit{"VPMADDUBSW, 512 bits", 20 * 64, probeInt8AVX512}, Unit{"VMULPS and VADDPS, 512 bits", 20 * 16, probeFloatAVX512}}
+		t := probeTier{"avx512", Unit{"VPMADDUBSW of 512 bits", 20 * 64, probeInt8AVX512}, Unit{"VMULPS and VADDPS of 512 bits", 20 * 16, probeFloatAVX512}}
 		if x.HasAVX512VNNI {
-			t.whole = Unit{"VPDPBUSD, 512 bits", 20 * 64, probeInt8VNNI}
+			t.whole = Unit{"VPDPBUSD of 512 bits", 20 * 64, probeInt8VNNI}
 		}
 		tiers = append(tiers, t)
 	}
 	if x.HasAVX2 {
-		tiers = append(tiers, probeTier{"avx2", Unit{"VPMADDUBSW, 256 bits", 10 * 32, probeInt8AVX2}, Unit{"VMULPS and VADDPS, 256 bits", 10 * 8, probeFloatAVX2}})
+		tiers = append(tiers, probeTier{"avx2", Unit{"VPMADDUBSW of 256 bits", 10 * 32, probeInt8AVX2}, Unit{"VMULPS and VADDPS of 256 bits", 10 * 8, probeFloatAVX2}})
 	}
 	return tiers
 }
