@@ -62,9 +62,10 @@ func TestEvalAgainst(t *testing.T) {
 		sum, most := 0.0, 0.0
 		for at := range ids[1:] {
 			a, b := p[at*2048:][:2048], q[at*2048:][:2048]
-			kl := 0.0
-			for id := range int32(2048) {
-				kl += math.Exp(logProb(a, id)) * (logProb(a, id) - logProb(b, id))
+			kl, lnA, lnB := 0.0, logProb(a, 0)-float64(a[0]), logProb(b, 0)-float64(b[0])
+			for id := range a {
+				lnP, lnQ := lnA+float64(a[id]), lnB+float64(b[id])
+				kl += math.Exp(lnP) * (lnP - lnQ)
 			}
 			if slices.Index(a, slices.Max(a)) == slices.Index(b, slices.Max(b)) {
 				same++
