@@ -21,9 +21,15 @@ func (p *program) inspectCommand() *cli.Command {
 without config.json is recognised if it is the released Grok-1. The exit code
 is 1 when a check fails.
 
+--verify reads everything: it compares the checksums of a packed model
+(model.troupe) and names every array that is damaged. Pickles have none; there
+it sees that all can be read and that every float32 value is finite.
+
 troupe inspect
-troupe inspect -m grok-1 --json`,
-		Flags:  []cli.Flag{modelFlag(), jsonFlag("print everything as one JSON object, each tensor included")},
+troupe inspect -m grok-1 --json
+troupe inspect -m grok-1-packed --verify`,
+		Flags: []cli.Flag{modelFlag(), jsonFlag("print everything as one JSON object, each tensor included"),
+			&cli.BoolFlag{Name: "verify", Usage: "read all bytes and compare checksums"}},
 		Action: p.inspect,
 	}
 }
@@ -33,8 +39,9 @@ type inspection struct {
 	Model      string         `json:"model"`
 	Config     model.Config   `json:"config"`
 	Source     string         `json:"config_source"` // "config.json", or how the model was recognised
+	Container  string         `json:"container"`     // "xai" or "packed"
 	Parameters int64          `json:"parameters"`
-	Bytes      int64          `json:"bytes"` // of the tensors' files
+	Bytes      int64          `json:"bytes"` // of the tensors' files, or of the one
 	Tensors    []tensorReport `json:"tensors"`
 	Checks     []check        `json:"checks"`
 	headers    []ckpt.Header
@@ -47,7 +54,7 @@ type tensorReport struct {
 	DType  string       `json:"dtype"`
 	Groups int          `json:"scale_groups"`
 	Offset int64        `json:"offset"` // of the array in its file
-	Bytes  int64        `json:"bytes"`  // of the file
+	Bytes  int64        `json:"bytes"`  // of the file; of the tensor's arrays in a packed file
 	class  string
 }
 
@@ -71,7 +78,7 @@ func (p *program) inspect(c *cli.Context) error {
 	if _, err := fs.Stat(dir, "config.json"); err != nil {
 		i.Source = "recognised as Grok-1 by its files"
 	}
-	i.checkHeaders(c.Context, p, dir)
+	i.checkHeaders(c.Context, p, dir, c.Bool("verify"))
 	i.checkTokenizer(dir)
 	if err := c.Context.Err(); err != nil {
 		return err
@@ -111,34 +118,75 @@ func (i *inspection) failed() (n int) {
 }
 
 // checkHeaders reads all headers, compares them with the configuration, and then looks at values.
-func (i *inspection) checkHeaders(ctx context.Context, p *program, dir directory) {
+func (i *inspection) checkHeaders(ctx context.Context, p *program, dir directory, verify bool) {
+	i.Container = containerXAI
+	if ckpt.HasPacked(dir) {
+		i.Container = containerPacked
+	}
 	opt := ckpt.Options{Log: p.logs.part("ckpt")}
 	report, end := p.progress("reading headers", inBytes)
 	opt.Progress = report
 	var err error
-	i.headers, err = ckpt.Scan(ctx, dir, opt)
+	i.headers, err = load.Scan(ctx, dir, i.Config, opt)
 	end()
-	if !i.try("headers", err, fmt.Sprintf("%d files, every pickle and offset", len(i.headers))) {
+	if !i.try("headers", err, i.files()+map[string]string{containerXAI: ", every pickle and offset", containerPacked: ", every offset"}[i.Container]) {
 		return
 	}
 	wants := model.Tensors(i.Config)
 	i.addTensors(wants)
+	if info, err := fs.Stat(dir, ckpt.PackedName); err == nil {
+		i.Bytes = info.Size() // with its header and padding
+	}
 	if !i.try("tensors", ckpt.Compare(i.headers, load.Wants(i.Config)), "shapes, dtypes and scale groups as configured") {
 		return
 	}
-	i.note("layer order", "note", "taken as 0, 1, 10, …, 2, as released: layers of one shape cannot tell")
+	if i.Container == containerXAI {
+		i.note("layer order", "note", "taken as 0, 1, 10, …, 2, as released: layers of one shape cannot tell")
+	}
 	if sparse(dir, i.headers) {
 		i.note("values", "note", "none: the files are sparse")
 		return
 	}
+	opt.Prefault = verify
 	report, end = p.progress("checking values", inBytes)
 	opt.Progress = report
-	cp, err := ckpt.Open(ctx, dir, load.Wants(i.Config), opt)
+	m, err := load.Open(ctx, dir, i.Config, opt)
 	end()
 	if err == nil {
-		err = cp.Close()
+		err = m.Close()
 	}
-	i.try("values", err, "scales positive and finite, float32 arrays up to 16 MiB finite")
+	small := " up to 16 MiB"
+	if verify {
+		small = ""
+	}
+	if i.try("values", err, "scales positive and finite, float32 arrays"+small+" finite") && verify {
+		i.verify(ctx, p, dir)
+	}
+}
+
+// verify compares checksums.
+func (i *inspection) verify(ctx context.Context, p *program, dir directory) {
+	if i.Container != containerPacked {
+		i.note("checksums", "note", "pickles have none; every byte could be read")
+		return
+	}
+	report, end := p.progress("comparing checksums", inBytes)
+	damaged, err := ckpt.Verify(ctx, dir, load.Wants(i.Config), ckpt.Options{Log: p.logs.part("ckpt"), Progress: report})
+	end()
+	for _, d := range damaged {
+		i.note("checksums", "failed", "%v", d)
+	}
+	if err != nil || len(damaged) == 0 {
+		i.try("checksums", err, "CRC-32C of every array")
+	}
+}
+
+// files says how many files hold how many tensors.
+func (i *inspection) files() string {
+	if i.Container == containerPacked {
+		return fmt.Sprintf("%d tensors of %s", len(i.headers), ckpt.PackedName)
+	}
+	return fmt.Sprintf("%d files", len(i.headers))
 }
 
 // addTensors joins headers with names, as far as both go.

@@ -13,10 +13,10 @@ import (
 // print writes the report for people.
 func (i *inspection) print(p *program) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %s parameters, %s bytes in %d files\n\n", i.Model, thousands(i.Parameters), thousands(i.Bytes), len(i.headers))
+	fmt.Fprintf(&b, "%s: %s parameters, %s bytes in %s\n\n", i.Model, thousands(i.Parameters), thousands(i.Bytes), i.files())
 	fmt.Fprintf(&b, "Configuration (%s)\n", i.Source)
 	b.WriteString(describeConfig(i.Config))
-	b.WriteString("\n" + p.tableOf([]string{"Tensor", "Files", "Stored as", "Shape", "Size"}, i.classes(), 1, 4))
+	b.WriteString("\n" + p.tableOf([]string{"Tensor", "Count", "Stored as", "Shape", "Size"}, i.classes(), 1, 4))
 	b.WriteString("\nChecks\n")
 	for _, c := range i.Checks {
 		b.WriteString(wrapAt(fmt.Sprintf("  %-7s%-13s", c.Result, c.Name), c.Detail, 22) + "\n")
@@ -95,6 +95,9 @@ func (i *inspection) classes() (rows [][]string) {
 		stored, shape := s.DType, s.Shape.String()
 		if s.Groups > 0 {
 			stored = fmt.Sprintf("%s, %d scale%s", s.DType, s.Groups, map[bool]string{true: "s"}[s.Groups > 1])
+			if i.Container == containerPacked {
+				stored += ", panels"
+			}
 		}
 		if s.mixed {
 			stored, shape = "mixed", "mixed"

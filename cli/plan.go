@@ -10,6 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"troupe/ckpt"
+	"troupe/internal/load"
 	"troupe/kernels"
 	"troupe/model"
 	"troupe/router"
@@ -123,10 +124,11 @@ func (pl *planned) ofDirectory(ctx context.Context, path string) error {
 		return err
 	}
 	pl.name = dir.name
-	if _, err := fs.Stat(dir, "ckpt-0"); errors.Is(err, fs.ErrNotExist) {
+	packed := ckpt.HasPacked(dir)
+	if _, err := fs.Stat(dir, "ckpt-0"); errors.Is(err, fs.ErrNotExist) && !packed {
 		return pl.count()
 	}
-	headers, err := ckpt.Scan(ctx, dir, ckpt.Options{})
+	headers, err := load.Scan(ctx, dir, pl.config, ckpt.Options{})
 	if err != nil {
 		return dir.blame(err)
 	}
@@ -134,13 +136,16 @@ func (pl *planned) ofDirectory(ctx context.Context, path string) error {
 	if len(headers) != len(tensors) {
 		return dir.blame(fmt.Errorf("%d files, want %d for this configuration: troupe inspect tells more", len(headers), len(tensors)))
 	}
-	groups := map[string]int{}
+	stored := map[string]place.Stored{}
 	for i, h := range headers {
-		groups[tensors[i].Name] = h.Groups
+		stored[tensors[i].Name] = place.Stored{Groups: h.Groups, Panels: packed}
 		pl.bytes += h.Bytes
 	}
 	pl.files = len(headers)
-	pl.quantities.Storage = func(t model.Tensor) int { return groups[t.Name] }
+	if info, err := fs.Stat(dir, ckpt.PackedName); err == nil {
+		pl.files, pl.bytes = 1, info.Size() // with its header and padding
+	}
+	pl.quantities.Storage = func(t model.Tensor) place.Stored { return stored[t.Name] }
 	return nil
 }
 

@@ -120,7 +120,11 @@ func (r planReport) print(p *program) error {
 	fmt.Fprintf(&b, "%s\n", r.Model)
 	line("parameters", "%s", thousands(r.Parameters))
 	line("active", "%s parameters a token, experts %s", thousands(r.ActiveParameters), r.Experts)
-	line("checkpoint", "%s bytes in %d files", thousands(r.CheckpointBytes), r.Files)
+	files := "files"
+	if r.Files == 1 {
+		files = "file"
+	}
+	line("checkpoint", "%s bytes in %d %s", thousands(r.CheckpointBytes), r.Files, files)
 	line("cache", "%s bytes a token, %s", thousands(r.KVBytesPerToken), r.KVType)
 	line("reading", "%s bytes of weights a token", thousands(r.ReadBytes))
 	line("hop", "%s bytes a token from a stage to the next", thousands(r.HopBytes))

@@ -15,7 +15,7 @@ import (
 // TestBudgetOfWeights compares with weights as they are in memory.
 func TestBudgetOfWeights(t *testing.T) {
 	c := toy.Config()
-	for storage, counts := range map[toy.Storage]Storage{toy.Int8: nil, toy.Float32: func(model.Tensor) int { return 0 }} {
+	for storage, counts := range map[toy.Storage]Storage{toy.Int8: nil, toy.Float32: func(model.Tensor) Stored { return Stored{} }} {
 		sizes, sum := map[string]int64{}, int64(0)
 		for name, list := range toy.Weights(c, storage, 1) {
 			for _, w := range list {
@@ -41,6 +41,15 @@ func TestBudgetOfWeights(t *testing.T) {
 		if apart.Devices[1].Weights != 8*expert || apart.Devices[2].Weights != 7*expert || apart.Devices[0].Weights != sum-15*expert {
 			t.Errorf("%s: experts apart: %+v, want 8 and 7 experts of %d bytes", storage, apart.Devices, expert)
 		}
+	}
+}
+
+// TestBytesOfPanels: panels of sizes that do not fill them take what kernels say.
+func TestBytesOfPanels(t *testing.T) {
+	panels := Storage(func(model.Tensor) Stored { return Stored{Groups: 2, Panels: true} })
+	x := model.Tensor{Shape: []int{3, 18, 33}, Int8: []int{2}}
+	if got, want := panels.Bytes(x), int64(3*(kernels.PanelSize(18, 33, 2)+4*2*33)); got != want || want != 3*(3*6*64+264) {
+		t.Errorf("%d bytes, want %d", got, want)
 	}
 }
 

@@ -43,7 +43,7 @@ func TestGrok1Counts(t *testing.T) {
 		{"boundary of a token, bf16", BoundaryBytes(c, 2), 12 << 10},
 		{"read for a token, int8", ReadBytes(c, nil, uniform(2), 1), Active(c, uniform(2)) + 3*(vocab*emb+layers*(4*emb+8*emb)+emb) +
 			4*layers*(2*(2*ffn+8*emb)+emb+2*1024+8*emb)},
-		{"read for a token, float32", ReadBytes(c, func(model.Tensor) int { return 0 }, uniform(2), 1), 4 * Active(c, uniform(2))},
+		{"read for a token, float32", ReadBytes(c, func(model.Tensor) Stored { return Stored{} }, uniform(2), 1), 4 * Active(c, uniform(2))},
 	} {
 		if test.got != test.want {
 			t.Errorf("%s: %d, want %d", test.what, test.got, test.want)
@@ -59,7 +59,7 @@ func TestGrok1Counts(t *testing.T) {
 	near("outside the experts", float64(Active(c, uniform(0))), 6.447e9, 0.001e9)
 	near("experts hit by 4 tokens", ExpertsHit(8, 2, 4), 5.47, 0.01)
 	// Bytes that n tokens read together, over those of one, when every weight takes the same.
-	plain := func(model.Tensor) int { return 0 }
+	plain := func(model.Tensor) Stored { return Stored{} }
 	one := float64(ReadBytes(c, plain, uniform(2), 1))
 	for n, want := range map[int]float64{1: 1, 2: 1.69, 3: 2.21, 4: 2.60, 5: 2.89, 8: 3.40, 16: 3.73, 32: 3.77} {
 		near("reading for several tokens", float64(ReadBytes(c, plain, uniform(2), n))/one, want, 0.011)

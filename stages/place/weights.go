@@ -1,33 +1,45 @@
 package place
 
 import (
+	"troupe/kernels"
 	"troupe/model"
 	"troupe/stages"
 )
 
-// Storage says how a tensor is stored: in how many groups of scales it is int8, or 0 for float32. The nil
-// Storage takes int8 wherever the configuration allows it, with the most groups.
-type Storage func(t model.Tensor) int
+// Stored is how a tensor is stored.
+type Stored struct {
+	Groups int  // of scales of an int8 matrix; 0: float32
+	Panels bool // int8 values in panels, whose edges are padded
+}
 
-func (s Storage) groups(t model.Tensor) int {
+// Storage says how a tensor is stored. The nil Storage takes int8 wherever the configuration allows it, with the
+// most groups, as pickles have it.
+type Storage func(t model.Tensor) Stored
+
+func (s Storage) of(t model.Tensor) Stored {
 	if s != nil {
 		return s(t)
 	}
 	if len(t.Int8) == 0 {
-		return 0
+		return Stored{}
 	}
-	return t.Int8[len(t.Int8)-1]
+	return Stored{Groups: t.Int8[len(t.Int8)-1]}
 }
 
 // Bytes is what a tensor takes in memory: float32 values, or int8 values with float32 scales for each
 // group of inputs and each output.
 func (s Storage) Bytes(t model.Tensor) int64 {
-	n, groups := elements(t), s.groups(t)
-	if groups == 0 {
+	n, how := elements(t), s.of(t)
+	if how.Groups == 0 {
 		return 4 * n
 	}
-	inputs := int64(t.Shape[len(t.Shape)-2])
-	return n + 4*n/inputs*int64(groups)
+	in, out := t.Shape[len(t.Shape)-2], t.Shape[len(t.Shape)-1]
+	matrices := n / (int64(in) * int64(out))
+	values := n
+	if how.Panels {
+		values = matrices * int64(kernels.PanelSize(in, out, how.Groups))
+	}
+	return values + 4*matrices*int64(out)*int64(how.Groups)
 }
 
 // elements counts the values of a tensor of a valid configuration, whose sizes model.Validate bounds.
