@@ -19,7 +19,7 @@ func (p *program) kernelsCommand() *cli.Command {
 otherwise: "ref", or "attend@0-3=ref,expert=cpu/generic".`,
 			Flags:  []cli.Flag{jsonFlag("print the list as JSON")},
 			Action: p.kernelsList,
-		}},
+		}, p.kernelsBenchCommand()},
 	}
 }
 
@@ -27,7 +27,9 @@ otherwise: "ref", or "attend@0-3=ref,expert=cpu/generic".`,
 type libraryReport struct {
 	Name    string   `json:"name"`
 	Doc     string   `json:"doc"`
-	Score   int      `json:"score"` // 0: cannot run here
+	Score   int      `json:"score"`           // 0: cannot run here
+	Needs   string   `json:"needs,omitempty"` // of the machine
+	Panels  bool     `json:"prefers_panels"`  // repack pickles for it
 	Version string   `json:"version,omitempty"`
 	Promise string   `json:"promise,omitempty"` // "identical" to ref bit for bit, or "close"
 	Ops     []string `json:"ops,omitempty"`
@@ -36,7 +38,7 @@ type libraryReport struct {
 func (p *program) kernelsList(c *cli.Context) error {
 	var list []libraryReport
 	for _, v := range kernels.Variants() {
-		r := libraryReport{Name: v.Name, Doc: v.Doc, Score: v.Score()}
+		r := libraryReport{Name: v.Name, Doc: v.Doc, Score: v.Score(), Needs: v.Needs, Panels: v.Panels}
 		if r.Score > 0 {
 			if err := r.open(v); err != nil {
 				return err
@@ -53,7 +55,11 @@ func (p *program) kernelsList(c *cli.Context) error {
 		if len(r.Ops) == int(kernels.NumOps) {
 			ops = "all"
 		}
-		rows = append(rows, []string{r.Name, fmt.Sprint(r.Score), r.Promise, ops, r.Doc})
+		doc := r.Doc
+		if r.Score == 0 {
+			doc = "cannot run here: it needs " + r.Needs
+		}
+		rows = append(rows, []string{r.Name, fmt.Sprint(r.Score), r.Promise, ops, doc})
 	}
 	_, err := io.WriteString(p.out, p.tableOf([]string{"Library", "Score", "Result", "Ops", ""}, rows, 1))
 	return err

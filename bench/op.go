@@ -1,0 +1,203 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"troupe/kernels"
+	"troupe/kernels/cpu"
+)
+
+// Shape is what one op works on. Each op uses the fields that its entry in the table names; see Shapes.
+type Shape struct {
+	In      int  `json:"in"`       // K or D
+	Out     int  `json:"out"`      // N, F or V
+	Groups  int  `json:"groups"`   // of scales, over the inputs
+	Heads   int  `json:"heads"`    // H
+	KVHeads int  `json:"kv_heads"` // G
+	KeySize int  `json:"key_size"` // d
+	Context int  `json:"context"`  // keys of the last row
+	Experts int  `json:"experts"`  // E of route, ranks of combine
+	Float   bool `json:"float"`    // matrices in float32 where they could be int8
+	Raw     bool `json:"raw"`      // int8 matrices as in checkpoints, not in panels
+}
+
+// OpOptions say which op is measured, and how.
+type OpOptions struct {
+	Op          kernels.Op
+	Arith       kernels.Arith
+	Shape       Shape
+	Rows        []int // of batches
+	Threads     int
+	Variants    []kernels.Variant // they take turns
+	Cold        bool              // every call reads weights, or keys and values, that are in no cache
+	Repetitions int
+	Progress    func(done, all int) // may be nil
+	SampleTime  time.Duration       // of a sample, at least; 0: 20 ms
+	ProbeTime   time.Duration       // 0: DefaultProbeTime
+	ProbeBytes  int                 // 0: several times the caches
+	ColdBytes   int                 // that copies take together with Cold; 0: 300 MB
+}
+
+const defaultColdBytes = 300 << 20
+
+// OpReport is the result of RunOp. Rates are a second.
+type OpReport struct {
+	Op            string     `json:"op"`
+	Arith         string     `json:"arith"`
+	Threads       int        `json:"threads"`
+	Cold          bool       `json:"cache_cold"`
+	Shape         Shape      `json:"shape"`
+	ReadBandwidth Stat       `json:"read_bandwidth"`
+	Results       []OpResult `json:"results"`
+	Machine       Machine    `json:"machine"`
+	Incomplete    bool       `json:"incomplete,omitempty"`
+}
+
+// OpResult is one variant at one number of rows.
+type OpResult struct {
+	Kernels        string  `json:"kernels"`
+	Rows           int     `json:"rows"`
+	Micros         Stat    `json:"micros"`                  // of a call
+	MACs           float64 `json:"multiply_adds"`           // a second; 0: the op has none to speak of
+	Bytes          float64 `json:"bytes"`                   // a second, of operands; each counts once a call
+	PeakShare      float64 `json:"share_of_peak"`           // of the unit that the variant multiplies with
+	BandwidthShare float64 `json:"share_of_read_bandwidth"` // above 1 where caches help
+}
+
+// RunOp measures an op. When ctx ends it returns what has been measured so far, and the cause.
+func RunOp(ctx context.Context, o OpOptions) (*OpReport, error) {
+	if o.SampleTime == 0 {
+		o.SampleTime = 20 * time.Millisecond
+	}
+	if o.ProbeTime == 0 {
+		o.ProbeTime = DefaultProbeTime
+	}
+	if o.ColdBytes == 0 {
+		o.ColdBytes = defaultColdBytes
+	}
+	probe, err := newProbe(o.ProbeBytes)
+	if err != nil {
+		return nil, err
+	}
+	defer probe.Close()
+	r := &OpReport{Op: o.Op.String(), Arith: o.Arith.String(), Threads: o.Threads, Cold: o.Cold, Shape: o.Shape, Machine: ThisMachine()}
+	var read []float64
+	done := 0
+	for _, rows := range o.Rows {
+		trials, closeAll, err := o.prepare(rows)
+		if err != nil {
+			return nil, errors.Join(err, closeAll())
+		}
+		for range o.Repetitions {
+			if err = o.turn(ctx, probe, trials, &read); err != nil {
+				break
+			}
+			done++
+			if o.Progress != nil {
+				o.Progress(done, len(o.Rows)*o.Repetitions)
+			}
+		}
+		r.ReadBandwidth = statOf(read)
+		for _, t := range trials {
+			if len(t.micros) > 0 {
+				r.Results = append(r.Results, t.result(rows, r.ReadBandwidth.Median))
+			}
+		}
+		if err = errors.Join(err, closeAll()); err != nil {
+			r.Incomplete = true
+			return r, err
+		}
+	}
+	return r, nil
+}
+
+// trial is a variant that is measured.
+type trial struct {
+	variant string
+	unit    cpu.Unit
+	work    *opWork
+	kernels []kernels.Kernel // one for each copy of the operands
+	next    int
+	micros  []float64
+	peak    []float64
+}
+
+// prepare opens the variants for one number of rows.
+func (o *OpOptions) prepare(rows int) (trials []*trial, closeAll func() error, err error) {
+	var closers []func() error
+	closeAll = func() error {
+		var errs []error
+		for _, c := range slices.Backward(closers) {
+			errs = append(errs, c())
+		}
+		return errors.Join(errs...)
+	}
+	w, err := newOpWork(o, rows)
+	if err != nil {
+		return nil, closeAll, err
+	}
+	closers = append(closers, w.arena.Close)
+	for _, v := range o.Variants {
+		lib, err := v.Open(kernels.SameThreads(o.Threads))
+		if err != nil {
+			return nil, closeAll, fmt.Errorf("%s: %w", v.Name, err)
+		}
+		closers = append(closers, lib.Close)
+		t := &trial{variant: v.Name, work: w, unit: cpu.UnitOf(v.Name, o.Arith, w.int8)}
+		for i := range w.calls {
+			k, err := lib.Compile(kernels.Segment{Arith: o.Arith, Calls: w.calls[i : i+1]})
+			if err != nil {
+				return nil, closeAll, fmt.Errorf("%s: %w", v.Name, err)
+			}
+			t.kernels = append(t.kernels, k)
+		}
+		trials = append(trials, t)
+	}
+	return trials, closeAll, nil
+}
+
+// turn takes a sample of each variant, with the probes between them.
+func (o *OpOptions) turn(ctx context.Context, probe *cpu.Probe, trials []*trial, read *[]float64) error {
+	*read = append(*read, probe.Read(o.Threads, o.ProbeTime))
+	for _, t := range trials {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err := t.sample(ctx, o.SampleTime); err != nil {
+			return err
+		}
+		t.peak = append(t.peak, probe.Multiply(t.unit, o.Threads, o.ProbeTime/4))
+	}
+	return nil
+}
+
+// sample calls the kernel for a while; the first call is not counted, since threads may sleep.
+func (t *trial) sample(ctx context.Context, d time.Duration) error {
+	calls, start := -1, time.Now()
+	for time.Since(start) < d || calls < 1 {
+		if err := t.kernels[t.next].Run(&t.work.frame); err != nil {
+			return fmt.Errorf("%s: %w", t.variant, err)
+		}
+		t.next = (t.next + 1) % len(t.kernels)
+		if calls++; calls == 0 {
+			start = time.Now()
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+	}
+	t.micros = append(t.micros, float64(time.Since(start))/float64(time.Microsecond)/float64(calls))
+	return nil
+}
+
+func (t *trial) result(rows int, bandwidth float64) OpResult {
+	r := OpResult{Kernels: t.variant, Rows: rows, Micros: statOf(t.micros)}
+	seconds := r.Micros.Median / 1e6
+	r.MACs, r.Bytes = ratio(float64(t.work.macs), seconds), ratio(float64(t.work.bytes), seconds)
+	r.PeakShare, r.BandwidthShare = ratio(r.MACs, statOf(t.peak).Median), ratio(r.Bytes, bandwidth)
+	return r
+}

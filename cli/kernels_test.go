@@ -1,0 +1,82 @@
+package main
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"troupe/kernels"
+)
+
+// TestKernelsList: every library is listed, those that cannot run here with what they need.
+func TestKernelsList(t *testing.T) {
+	text := troupe(t, "", "kernels", "list").ok(t).out
+	var list []libraryReport
+	if err := json.Unmarshal([]byte(troupe(t, "", "kernels", "list", "--json").ok(t).out), &list); err != nil {
+		t.Fatal(err)
+	}
+	variants := kernels.Variants()
+	if len(list) != len(variants) {
+		t.Fatalf("%d libraries, want %d", len(list), len(variants))
+	}
+	for i, v := range variants {
+		if list[i].Name != v.Name || list[i].Score != v.Score() || !strings.Contains(text, "\n"+v.Name+" ") {
+			t.Errorf("%+v, want %s", list[i], v.Name)
+		}
+		if v.Score() == 0 && (v.Needs == "" || !strings.Contains(text, "cannot run here: it needs "+v.Needs)) {
+			t.Errorf("%s cannot run here, and does not say why: %s", v.Name, text)
+		}
+	}
+}
+
+func TestKernelsBench(t *testing.T) {
+	args := []string{"kernels", "bench", "linear", "--in", "64", "--out", "48", "--groups", "2", "--rows", "1,3", "--reps", "1", "--kernels", "cpu/generic,ref", "--threads", "2"}
+	var r struct {
+		Op      string
+		Arith   string
+		Results []struct {
+			Kernels string
+			Rows    int
+			Micros  map[string]float64
+			Share   float64 `json:"share_of_read_bandwidth"`
+		}
+	}
+	if err := json.Unmarshal([]byte(troupe(t, "", append(args, "--json")...).ok(t).out), &r); err != nil {
+		t.Fatal(err)
+	}
+	if r.Op != "linear" || r.Arith != "int8" || len(r.Results) != 4 {
+		t.Fatalf("%+v", r)
+	}
+	if one := r.Results[3]; one.Kernels != "ref" || one.Rows != 3 || one.Micros["median"] <= 0 || one.Share <= 0 {
+		t.Errorf("%+v", one)
+	}
+	o := troupe(t, "", append(args, "--arith", "exact")...).ok(t)
+	if !strings.HasPrefix(o.out, "linear, exact, 2 threads; memory ") || strings.Count(o.out, "\ncpu/generic ") != 2 {
+		t.Errorf("table: %s", o.out)
+	}
+}
+
+func TestKernelsBenchRefuses(t *testing.T) {
+	for args, want := range map[string]string{
+		"":                                  "0 arguments, want one OP of embed, rmsnorm,",
+		"linear head":                       "2 arguments, want one OP",
+		"linaer":                            `op "linaer", want one of embed, rmsnorm`,
+		"linear --rows 1,x":                 `--rows: "x": want numbers`,
+		"linear --rows 0":                   "--rows: 0, want 1 to",
+		"linear --in 0":                     "--in: 0, want 1 to",
+		"linear --in 1000000 --out 1000000": "want at most 4294967296 elements",
+		"linear --groups 3":                 "--groups: 3, want a divisor of the 2048 inputs",
+		"expert --groups 3":                 "--groups: 3, want a divisor of the expert's width 8192",
+		"attend --heads 9":                  "--kv-heads: 8, want a divisor of the 9 heads",
+		"rope --key-size 7":                 "--key-size: 7, want an even number",
+		"linear --kernels nothing":          `--kernels: kernels: library "nothing" unknown`,
+		"linear --arith fp8":                `--arith: kernels: arithmetic "fp8"`,
+		"linear --threads 0":                "--threads: 0, want 1 to 4096",
+		"combine --experts 0":               "--experts: 0, want 1 to",
+		"linear --reps 0":                   "--reps: 0, want 1 to",
+	} {
+		if o := troupe(t, "", append([]string{"kernels", "bench"}, strings.Fields(args)...)...); o.code != exitUsage || !strings.Contains(o.err, want) || o.out != "" {
+			t.Errorf("%s: exit %d: %s, want %q", args, o.code, o.err, want)
+		}
+	}
+}
