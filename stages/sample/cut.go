@@ -20,16 +20,14 @@ func (d *Drawer) keepLikeliest(values []float32, n int) {
 // whole numbers add up alike in any order.
 func (d *Drawer) cut(values []float32, target uint64) (total uint64) {
 	for i, id := range d.ids {
-		d.keys[i] = ordered(values[id])
+		k := ordered(values[id])
+		d.keys[i] = k
+		d.hist[k>>21] += d.mass[i]
 	}
 	last := uint32(0) // the key of the run's last token, as far as it is known
 	for _, digit := range [...]struct{ shift, bits uint }{{21, 11}, {10, 11}, {0, 10}} {
-		clear(d.hist[:])
-		above := last >> digit.shift >> digit.bits
-		for i := range d.ids {
-			if k := d.keys[i] >> digit.shift; k>>digit.bits == above {
-				d.hist[k&(1<<digit.bits-1)] += d.mass[i]
-			}
+		if digit.shift < 21 {
+			d.weighDigits(last, digit.shift, digit.bits)
 		}
 		b := uint32(1)<<digit.bits - 1
 		for d.hist[b] < target { // target becomes what is missing from tokens of the last's digits
@@ -37,6 +35,7 @@ func (d *Drawer) cut(values []float32, target uint64) (total uint64) {
 			b--
 		}
 		last |= b << digit.shift
+		clear(d.hist[:])
 		n := 0
 		for i, k := range d.keys[:len(d.ids)] {
 			if k >= last {
@@ -60,6 +59,16 @@ func (d *Drawer) cut(values []float32, target uint64) (total uint64) {
 	}
 	d.ids = d.ids[:n]
 	return total
+}
+
+// weighDigits adds masses by a digit of the keys that have the digits of last above it.
+func (d *Drawer) weighDigits(last uint32, shift, bits uint) {
+	above := last >> shift >> bits
+	for i := range d.ids {
+		if k := d.keys[i] >> shift; k>>bits == above {
+			d.hist[k&(1<<bits-1)] += d.mass[i]
+		}
+	}
 }
 
 // move copies the listed token from one place to another.

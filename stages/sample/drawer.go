@@ -23,7 +23,7 @@ type Drawer struct {
 	mass []uint64  // see massUnit
 
 	keys []uint32        // cut: the tokens' values as ordered integers
-	hist [1 << 11]uint64 // cut: mass by a digit of the key
+	hist [1 << 11]uint64 // cut: mass by a digit of the key; zeros before and after
 
 	released *released // made at the first draw of a jax sampler
 }

@@ -13,31 +13,49 @@ func (d *Drawer) drawExact(logits []float32, best int32, p Params, position int)
 	seed := Key{uint32(p.Seed >> 32), uint32(p.Seed)}
 	var key Key
 	key[0], key[1] = seed.block(uint32(uint64(position)>>32), uint32(position))
-
 	// The likeliest token goes first: most others then fall short by their bounds alone. That spares
 	// work and decides nothing, because equal scores go to the lower id.
 	at, _ := slices.BinarySearch(d.ids, best)
-	score := gumbel(noiseWord(key, best))
-	var pair [2]uint32
-	block := int32(-1)
-	for i, id := range d.ids {
-		rel := d.rel[i]
-		if rel+gumbelBound[32] < score {
+	race := race{score: gumbel(noiseWord(key, best)), at: at}
+	var words [noiseRun + 2]uint32
+	for i := 0; i < len(d.ids); i += noiseRun {
+		ids := d.ids[i:min(i+noiseRun, len(d.ids))]
+		rel := d.rel[i:][:len(ids)]
+		if first := ids[0]; int(ids[len(ids)-1]-first) == len(ids)-1 { // no token is missing
+			key.words(words[:len(ids)+2], first)
+			race.run(i, rel, words[first&1:])
 			continue
 		}
-		if id>>1 != block {
-			block = id >> 1
-			pair[0], pair[1] = key.block(0, uint32(block))
-		}
-		word := pair[id&1]
-		if rel+boundOf(word) < score {
-			continue
-		}
-		if s := rel + gumbel(word); s > score || s == score && i < at {
-			score, at = s, i
+		for j, id := range ids {
+			if rel[j]+gumbelBound[32] >= race.score {
+				word := noiseWord(key, id)
+				race.run(i+j, rel[j:j+1], (&[1]uint32{word})[:])
+			}
 		}
 	}
+	at = race.at
 	return Draw{Token: d.ids[at], LogProb: float32(d.rel[at] - logTotal(total)), Kept: len(d.ids)}
+}
+
+// noiseRun is how many tokens get their noise at once.
+const noiseRun = 256
+
+// race is the best sum of scaled logit and noise so far, and the place of its token.
+type race struct {
+	score float64
+	at    int
+}
+
+// run lets tokens compete from a place on, with these scaled logits and random words.
+func (c *race) run(at int, rel []float64, words []uint32) {
+	for j, word := range words[:len(rel)] {
+		if rel[j]+boundOf(word) < c.score {
+			continue
+		}
+		if s := rel[j] + gumbel(word); s > c.score || s == c.score && at+j < c.at {
+			c.score, c.at = s, at+j
+		}
+	}
 }
 
 func noiseWord(key Key, id int32) uint32 {
@@ -66,27 +84,33 @@ func (d *Drawer) topExact(logits []float32, best int32, p Params, n int) ([]int3
 // filter lists the tokens that may be drawn, and returns the sum of their masses. best has the largest
 // logit.
 func (d *Drawer) filter(logits []float32, best int32, p Params) (total uint64) {
-	d.ids = d.ids[:0]
+	d.ids = d.ids[:d.vocab]
+	n := 0
 	for id, l := range logits {
+		d.ids[n] = int32(id)
 		if l >= -math.MaxFloat32 {
-			d.ids = append(d.ids, int32(id))
+			n++
 		}
 	}
+	d.ids = d.ids[:n]
 	if p.TopK > 0 {
 		d.keepLikeliest(logits, p.TopK)
 	}
 	for i, id := range d.ids {
 		d.rel[i] = scaled(logits[id], logits[best], p.Temperature)
-		d.mass[i] = massOf(d.rel[i])
-		total += d.mass[i]
 	}
 	if p.TopP < 1 {
+		total = masses(d.mass, d.rel[:len(d.ids)])
 		total = d.cut(logits, min(total, uint64(math.Ceil(p.TopP*float64(total)))))
+		if p.MinP > 0 {
+			total = d.keepFrom(ln(p.MinP))
+		}
+		return total
 	}
 	if p.MinP > 0 {
-		total = d.keepFrom(ln(p.MinP))
+		d.keepFrom(ln(p.MinP))
 	}
-	return total
+	return masses(d.mass, d.rel[:len(d.ids)])
 }
 
 // scaled is a logit relative to the largest one, divided by the temperature.
@@ -94,11 +118,30 @@ func scaled(logit, top float32, temperature float64) float64 {
 	return (float64(logit) - float64(top)) / temperature
 }
 
+// massLow is below what e^x of massUnit is less than one half.
+const massLow = -28.5
+
 func massOf(rel float64) uint64 {
-	if rel < -28.5 { // e^-28.5 of massUnit is below one half
+	if rel < massLow {
 		return 0
 	}
 	return uint64(int64(float64(expNeg(rel)*massUnit) + 0.5))
+}
+
+// masses fills mass with massOf every scaled logit and returns the sum: the same without a call for each.
+func masses(mass []uint64, rel []float64) (total uint64) {
+	mass = mass[:len(rel)]
+	for i, x := range rel {
+		k, r := parts(x)
+		e := expSeries(r) * exp2Part[k&(expParts-1)] * math.Float64frombits(uint64(1023+k>>5)<<52)
+		m := uint64(int64(float64(e*massUnit) + 0.5))
+		if x < massLow { // then m may be anything
+			m = 0
+		}
+		mass[i] = m
+		total += m
+	}
+	return total
 }
 
 // keepFrom keeps the tokens of at least this scaled logit, and returns the sum of their masses.

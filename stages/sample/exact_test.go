@@ -105,6 +105,26 @@ func TestExactAgainstSlow(t *testing.T) {
 	}
 }
 
+// Noise comes by runs of neighbouring tokens: wherever tokens are missing, even and odd, each has its own.
+func TestExactWithGaps(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	const n = 3*noiseRun + 7
+	d := NewDrawer(n)
+	for _, gaps := range [][]int{nil, {0}, {1}, {0, 1, 2}, {noiseRun}, {noiseRun - 1, 2*noiseRun + 1}, {5, 6, n - 1}} {
+		for position := range 100 {
+			logits := randomLogits(rng, "smooth", n)
+			for _, id := range gaps {
+				logits[id] = float32(math.Inf(-1))
+			}
+			p := Params{Temperature: 8, TopP: 1, Seed: 5}
+			got, err := d.Draw(logits, p, position, 0)
+			if want := slowDraw(logits, p, position); err != nil || got != want {
+				t.Fatalf("without tokens %v, position %d: %+v, %v, want %+v", gaps, position, got, err, want)
+			}
+		}
+	}
+}
+
 // Tokens that a separate program (in Python) draws by the documented formula.
 func TestExactKnownAnswers(t *testing.T) {
 	logits := []float32{0, .25, .5, .75, 1, 1.25, 1.5, 1.75, 2}

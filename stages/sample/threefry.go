@@ -21,6 +21,22 @@ func (k Key) block(a, b uint32) (uint32, uint32) {
 	return a + k2, b + k0 + 5
 }
 
+// words fills dst with the words of blocks (0, n/2), (0, n/2 + 1) and so on, two of each.
+func (k Key) words(dst []uint32, n int32) {
+	k0, k1 := k[0], k[1]
+	k2 := k0 ^ k1 ^ 0x1bd11bda
+	counter := uint32(n) >> 1
+	for ; len(dst) >= 2; dst = dst[2:] {
+		a, b := quad0(k0, counter+k1)
+		a, b = quad1(a+k1, b+k2+1)
+		a, b = quad0(a+k2, b+k0+2)
+		a, b = quad1(a+k0, b+k1+3)
+		a, b = quad0(a+k1, b+k2+4)
+		dst[0], dst[1] = a+k2, b+k0+5
+		counter++
+	}
+}
+
 // quad0 and quad1 are four rounds with one of the two sets of rotations.
 func quad0(a, b uint32) (uint32, uint32) {
 	a += b
