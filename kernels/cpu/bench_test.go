@@ -3,31 +3,48 @@ package cpu
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"troupe/kernels"
 )
 
-// benchFrame compiles one call for a library and returns what runs it.
-func benchFrame(b *testing.B, threads int, a kernels.Arith, c kernels.Call, f *kernels.Frame) func() {
-	b.Helper()
-	lib := open(genericName, genericDoc, &genericLoops, kernels.SameThreads(threads))
-	b.Cleanup(func() { lib.Close() })
-	k, err := lib.Compile(kernels.Segment{Arith: a, Calls: []kernels.Call{c}})
-	if err != nil {
-		b.Fatal(err)
+// measure runs a call with every variant and reports multiply-adds per second. Weights are in a cache;
+// "troupe kernels bench" measures with cold ones.
+func measure(b *testing.B, threads, macs int, a kernels.Arith, c kernels.Call, f *kernels.Frame) {
+	for _, v := range variants() {
+		b.Run(v.Name, func(b *testing.B) {
+			lib, err := v.Open(kernels.SameThreads(threads))
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer lib.Close()
+			c := c
+			c.Weights = slices.Clone(c.Weights)
+			for i, w := range c.Weights {
+				if v.Panels && w.Quantised() {
+					c.Weights[i] = inPanels(w)
+				}
+			}
+			k, err := lib.Compile(kernels.Segment{Arith: a, Calls: []kernels.Call{c}})
+			if err != nil {
+				b.Fatal(err)
+			}
+			k.Run(f)
+			b.ReportAllocs()
+			for b.Loop() {
+				k.Run(f)
+			}
+			b.ReportMetric(float64(macs)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GMAC/s")
+		})
 	}
-	return func() { k.Run(f) }
 }
 
-// report runs the loop and reports multiply-adds per second.
-func report(b *testing.B, macs int, run func()) {
-	run()
-	b.ReportAllocs()
-	for b.Loop() {
-		run()
-	}
-	b.ReportMetric(float64(macs)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GMAC/s")
+func inPanels(w *kernels.Weight) *kernels.Weight {
+	p := *w
+	p.Panels, p.Q = true, make([]int8, kernels.PanelSize(w.In, w.Out, w.Groups))
+	kernels.PackPanels(p.Q, w.Q, w.In, w.Out, w.Groups, 0, kernels.NumPanels(w.Out))
+	return &p
 }
 
 func randomWeight(in, out, groups int) *kernels.Weight {
@@ -67,8 +84,7 @@ func BenchmarkLinear(b *testing.B) {
 					b.Run(name, func(b *testing.B) {
 						w := randomWeight(in, out, size[2])
 						f := &kernels.Frame{Rows: plainRows(rows), Bufs: [][]float32{randomFloats(rows * in), make([]float32, rows*out)}}
-						run := benchFrame(b, threads, a, kernels.Call{Op: kernels.Linear, In: []kernels.Slot{0}, Out: []kernels.Slot{1}, Weights: []*kernels.Weight{w}}, f)
-						report(b, in*out*rows, run)
+						measure(b, threads, in*out*rows, a, kernels.Call{Op: kernels.Linear, In: []kernels.Slot{0}, Out: []kernels.Slot{1}, Weights: []*kernels.Weight{w}}, f)
 					})
 				}
 			}
@@ -86,8 +102,7 @@ func BenchmarkHead(b *testing.B) {
 				for r := range rows {
 					f.Rows.Draw = append(f.Rows.Draw, int32(r))
 				}
-				run := benchFrame(b, 1, a, kernels.Call{Op: kernels.Head, In: []kernels.Slot{0}, Out: []kernels.Slot{1}, Weights: []*kernels.Weight{w}}, f)
-				report(b, in*out*rows, run)
+				measure(b, 1, in*out*rows, a, kernels.Call{Op: kernels.Head, In: []kernels.Slot{0}, Out: []kernels.Slot{1}, Weights: []*kernels.Weight{w}}, f)
 			})
 		}
 	}
@@ -117,9 +132,8 @@ func BenchmarkAttend(b *testing.B) {
 						f.Rows.Pos[r] = int32(keys - rows + r)
 					}
 					f.Bufs = [][]float32{randomFloats(rows * heads * size), randomFloats(rows * kv * size), randomFloats(rows * kv * size), make([]float32, rows*heads*size)}
-					run := benchFrame(b, 1, kernels.Int8, kernels.Call{Op: kernels.Attend, In: []kernels.Slot{0, 1, 2}, Out: []kernels.Slot{3},
+					measure(b, 1, 2*heads*size*keys*rows, kernels.Int8, kernels.Call{Op: kernels.Attend, In: []kernels.Slot{0, 1, 2}, Out: []kernels.Slot{3},
 						Params: kernels.Params{Multiplier: 0.08838834764, Cap: 30, Heads: heads, KVHeads: kv, KeySize: size}}, f)
-					report(b, 2*heads*size*keys*rows, run)
 				})
 			}
 		}
@@ -140,7 +154,7 @@ func BenchmarkVectors(b *testing.B) {
 			c.Params = one
 			f := &kernels.Frame{Rows: plainRows(1), Pairs: kernels.Pairs{Start: []int32{0, 2}, Gate: []float32{0.6, 0.3}}}
 			f.Bufs = [][]float32{randomFloats(d), randomFloats(d), make([]float32, d), make([]float32, d), randomFloats(2 * d)}
-			report(b, d, benchFrame(b, 1, kernels.Int8, c, f))
+			measure(b, 1, d, kernels.Int8, c, f)
 		})
 	}
 }
@@ -154,8 +168,7 @@ func BenchmarkExpert(b *testing.B) {
 			for r := range rows {
 				f.Work.Row, f.Work.Dst = append(f.Work.Row, int32(r)), append(f.Work.Dst, int32(r))
 			}
-			run := benchFrame(b, 1, kernels.Int8, kernels.Call{Op: kernels.Expert, In: []kernels.Slot{0}, Out: []kernels.Slot{1}, Weights: []*kernels.Weight{gate, up, down}}, f)
-			report(b, 3*d*ff*rows, run)
+			measure(b, 1, 3*d*ff*rows, kernels.Int8, kernels.Call{Op: kernels.Expert, In: []kernels.Slot{0}, Out: []kernels.Slot{1}, Weights: []*kernels.Weight{gate, up, down}}, f)
 		})
 	}
 }

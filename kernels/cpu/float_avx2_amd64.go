@@ -39,6 +39,11 @@ func exactPairAVX2(a *byte)
 //go:noescape
 func transposeAVX2(dst *float32, src *float32, stride int, n int)
 
+// dots16AVX2 takes an dotArgs.
+//
+//go:noescape
+func dots16AVX2(a *byte)
+
 // scaleRoundAVX2 multiplies n rows of 16 by a scale for each column and rounds to bfloat16.
 //
 //go:noescape

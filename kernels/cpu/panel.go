@@ -19,6 +19,8 @@ type panelLoops struct {
 	widen func(dst *float32, w *int8, lines int)
 	// transpose makes [n][16] of 16 rows of float32 that are stride bytes apart; n is a multiple of 8.
 	transpose func(dst, src *float32, stride, n int)
+	// dots multiplies one row with 16 outputs stored output by output. It takes a dotArgs; nil: transpose.
+	dots func(*byte)
 	// scaleRound: w[k] = bfloat16(w[k] * scale) for n rows of 16.
 	scaleRound func(w, scale *float32, n int)
 	// pack makes lines of rows of 16 weights that are stride bytes apart.
@@ -58,6 +60,15 @@ type floatArgs struct {
 	tiles   int
 	block   int // 1: a block
 	x       [maxRows]*float32
+}
+
+// dotArgs are the operands of panelLoops.dots: t[o] += block sum of x[k] * w[o][k], for every block.
+type dotArgs struct {
+	w      *float32
+	stride int // bytes from an output's weights to the next one's
+	x      *float32
+	n      int // inputs, a multiple of 8
+	t      [kernels.PanelOutputs]float32
 }
 
 // exactArgs are the operands of panelLoops.exact: t += block sum, for every block of one scale group.

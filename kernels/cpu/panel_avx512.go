@@ -25,7 +25,9 @@ var _ = kernels.Register(kernels.Variant{
 		}
 		return 30
 	},
-	Open: func(t kernels.Threads) (kernels.Library, error) { return open(avx512Name, avx512Doc, &avx512Loops, t), nil },
+	Open: func(t kernels.Threads) (kernels.Library, error) {
+		return open(avx512Name, avx512Doc, &avx512Loops, t), nil
+	},
 })
 
 var avx512Loops = loops{
@@ -35,7 +37,7 @@ var avx512Loops = loops{
 		bias:      cpu.X86.HasAVX512VNNI,
 		floatRows: []rowsLoop{{8, floatRows8AVX512}, {4, floatRows4AVX512}, {2, floatRows2AVX512}, {1, floatRows1AVX512}},
 		exact:     exactQuadAVX512, exactPanels: 4,
-		widen: widenPanelAVX512, transpose: transposeAVX2, scaleRound: scaleRoundAVX2, pack: packLinesAVX2,
+		widen: widenPanelAVX512, transpose: transposeAVX2, dots: dots16AVX2, scaleRound: scaleRoundAVX2, pack: packLinesAVX2,
 	},
 }
 

@@ -75,7 +75,14 @@ func (p *product) panels(s *scratch, i, r0, r1, c0, c1 int) {
 	w, y := p.weights[i], &p.ys[i]
 	clearOutput(y, r0, r1, c0, c1)
 	if !w.Quantised() {
-		p.panelFloat(s, i, nil, r0, r1, c0, c1)
+		whole := c0
+		if p.dotsFit(w, r1-r0) {
+			whole += (c1 - c0) / panelCols * panelCols
+			for r := r0; r < r1; r++ {
+				p.panelDots(s, i, r, c0, whole)
+			}
+		}
+		p.panelFloat(s, i, nil, r0, r1, whole, c1)
 		return
 	}
 	lines := p.linesOf(s, w, c0, c1)
@@ -164,6 +171,22 @@ func (p *product) panelExact(s *scratch, i int, lines []int8, r, c0, c1 int) {
 			p.lib.loops.mulAdd(y[c:next], s.group, w.Scales[g*w.Out+c:])
 		}
 		c = next
+	}
+}
+
+// dotsFit tells that panelDots serves a weight and so many rows.
+func (p *product) dotsFit(w *kernels.Weight, rows int) bool {
+	return p.lib.loops.panels.dots != nil && w.ByOutput && w.In%8 == 0 && rows <= fewRows && p.arith != kernels.Reference
+}
+
+// panelDots takes one row and whole panels of outputs whose weights are stored output by output.
+func (p *product) panelDots(s *scratch, i, r, c0, c1 int) {
+	w, x, y := p.weights[i], p.x.row(r), p.ys[i].row(r)
+	a := &s.dots
+	for c := c0; c < c1; c += panelCols {
+		*a = dotArgs{w: &w.F[c*w.In], stride: 4 * w.In, x: &x[0], n: w.In}
+		p.lib.loops.panels.dots((*byte)(unsafe.Pointer(a)))
+		p.lib.loops.addTo(y[c:c+panelCols], a.t[:])
 	}
 }
 

@@ -18,6 +18,7 @@ type scratch struct {
 	int8  int8Args // here, since what a loop is handed escapes
 	float floatArgs
 	exact exactArgs
+	dots  dotArgs
 	ends  [maxRows][panelCols]float32 // outputs of a panel that is cut off by the matrix's end
 	scale [panelCols]float32          // scales of such a panel
 }

@@ -15,6 +15,8 @@ const (
 	floatSums, floatSumStep, floatW, floatWStep, floatK, floatTiles, floatBlock, floatX = 0, 8, 16, 24, 32, 40, 48, 56
 
 	exactW, exactPitch, exactX, exactN, exactSums = 0, 8, 16, 24, 32
+
+	dotW, dotStride, dotX, dotN, dotT = 0, 8, 16, 24, 32
 )
 
 // blockLines is the number of lines in a block of inputs, prefetchAhead the distance in bytes at which a

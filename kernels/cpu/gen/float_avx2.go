@@ -16,6 +16,7 @@ func init() {
 		widenPanelAVX2(c)
 		exactPairAVX2(c)
 		transposeAVX2(c)
+		dots16AVX2(c)
 		scaleRoundAVX2(c)
 		packLines(c)
 	}
@@ -248,6 +249,70 @@ func transposeAVX2(c *build.Context) {
 	c.ADDQ(imm(8*64), dst)
 	c.SUBQ(imm(8), n)
 	c.JNZ(operand.LabelRef("eight"))
+	c.VZEROUPPER()
+	c.RET()
+}
+
+// dots16AVX2: t[o] += sum over a block of x[k] * w[o][k], for every block of inputs and 16 outputs whose
+// weights are stride bytes apart. Products are turned so that an output is a lane, and then added in
+// order. What is asked for ahead is further along the rows, or, near their end, the next 16 outputs.
+func dots16AVX2(c *build.Context) {
+	a := function(c, "dots16AVX2", "dotArgs")
+	w, stride, x, left := field(c, a, dotW), field(c, a, dotStride), field(c, a, dotX), field(c, a, dotN)
+	three, n, full, jump, p, ahead := c.GP64(), c.GP64(), c.GP64(), c.GP64(), c.GP64(), c.GP64()
+	c.LEAQ(indexed(stride, stride, 2, 0), three)
+	const reach = 256    // inputs
+	c.MOVQ(stride, jump) // from the end of the rows to the next 16
+	c.SHLQ(operand.U8(4), jump)
+	c.LEAQ(indexed(left, left, 1, 0), n)
+	c.SHLQ(operand.U8(1), n)
+	c.SUBQ(n, jump)
+	c.Label("block")
+	c.MOVQ(operand.U32(4*blockLines), full)
+	c.MOVQ(left, n)
+	c.CMPQ(n, full)
+	c.CMOVQGT(full, n)
+	acc := ymms(c, 2)
+	zero(c, acc)
+	c.Label("eight")
+	c.LEAQ(at(w, 4*reach), ahead)
+	c.LEAQ(indexed(ahead, jump, 1, 0), p)
+	c.CMPQ(left, operand.U32(reach))
+	c.CMOVQLE(p, ahead)
+	c.MOVQ(w, p)
+	for h := range 2 {
+		xv := c.YMM()
+		c.VMOVUPS(at(x, 0), xv)
+		r := ymms(c, 8)
+		for q := range 2 {
+			c.PREFETCHNTA(at(ahead, 0))
+			c.PREFETCHNTA(indexed(ahead, stride, 1, 0))
+			c.PREFETCHNTA(indexed(ahead, stride, 2, 0))
+			c.PREFETCHNTA(indexed(ahead, three, 1, 0))
+			c.VMULPS(at(p, 0), xv, r[4*q])
+			c.VMULPS(indexed(p, stride, 1, 0), xv, r[4*q+1])
+			c.VMULPS(indexed(p, stride, 2, 0), xv, r[4*q+2])
+			c.VMULPS(indexed(p, three, 1, 0), xv, r[4*q+3])
+			if h == 0 || q == 0 {
+				c.LEAQ(indexed(p, stride, 4, 0), p)
+				c.LEAQ(indexed(ahead, stride, 4, 0), ahead)
+			}
+		}
+		for _, v := range transposed8(c, r) {
+			c.VADDPS(v, acc[h], acc[h])
+		}
+	}
+	c.ADDQ(imm(32), w)
+	c.ADDQ(imm(32), x)
+	c.SUBQ(imm(8), left)
+	c.SUBQ(imm(8), n)
+	c.JNZ(operand.LabelRef("eight"))
+	for h, v := range acc {
+		c.VADDPS(at(a, dotT+32*h), v, v)
+		c.VMOVUPS(v, at(a, dotT+32*h))
+	}
+	c.TESTQ(left, left)
+	c.JNZ(operand.LabelRef("block"))
 	c.VZEROUPPER()
 	c.RET()
 }
