@@ -34,16 +34,6 @@ func widenPanelAVX2(dst *float32, w *int8, lines int)
 //go:noescape
 func exactPairAVX2(a *byte)
 
-// transposeAVX2 makes [n][16] of 16 rows, stride bytes apart; n is a multiple of 8 above 0.
-//
-//go:noescape
-func transposeAVX2(dst *float32, src *float32, stride int, n int)
-
-// dots16AVX2 takes an dotArgs.
-//
-//go:noescape
-func dots16AVX2(a *byte)
-
 // scaleRoundAVX2 multiplies n rows of 16 by a scale for each column and rounds to bfloat16.
 //
 //go:noescape
