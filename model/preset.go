@@ -17,7 +17,7 @@ var Presets = []Preset{
 	{"grok-1", "xAI's released model: 314 billion parameters, int8", grok1Config(131072, 8192, 6144, 8, 128, 48, 8, 64, 8, 2, 8)},
 	{"demo", "the embedded demonstration model: 11.6 million parameters", demoConfig()},
 	{"bench-cache", "synthetic, 12 MB: stays in the processor's caches", grok1Config(4096, 2048, 256, 4, 64, 4, 2, 4, 4, 2, 8)},
-	{"bench-memory", "synthetic, 1.8 GB: read from memory for every token", grok1Config(32768, 4096, 1024, 8, 128, 8, 2, 12, 8, 2, 8)},
+	{"bench-memory", "synthetic, 1.7 GB: read from memory for every token", grok1Config(32768, 4096, 1024, 7.5, 128, 8, 2, 12, 8, 2, 8)},
 }
 
 // FindPreset returns the preset of that name.
@@ -32,6 +32,7 @@ func FindPreset(name string) (Preset, error) {
 	return Preset{}, fmt.Errorf("model: preset %q unknown, have %s", name, strings.Join(names, ", "))
 }
 
+// The ffn size of bench-memory, 5120, is 8 row groups of whole blocks, as Grok-1's is.
 func grok1Config(vocab, length, emb int, widening float64, keySize, q, kv, layers, experts, selected, groups int) Config {
 	return Config{
 		VocabSize: vocab, EOSToken: 2, SequenceLen: length, EmbeddingInitScale: 1,
