@@ -17,6 +17,8 @@ import (
 // ErrMemory says that the machine has not the memory for repacked matrices.
 var ErrMemory = errors.New("too little memory")
 
+var memoryAvailable = ckpt.MemoryAvailable // tests lower it
+
 // Repacked is what repacking took.
 type Repacked struct {
 	Bytes int64 // of memory, beside the checkpoint
@@ -50,7 +52,7 @@ func (m *Model) Repack(ctx context.Context, opt RepackOptions) (r Repacked, err 
 	if r.Bytes == 0 || m.arena != nil {
 		return Repacked{}, nil
 	}
-	if have, err := ckpt.MemoryAvailable(); err == nil && have < r.Bytes {
+	if have, err := memoryAvailable(); err == nil && have < r.Bytes {
 		return r, fmt.Errorf("repack: %w: needs %d bytes, the system has %d left: free memory, convert the model once (troupe convert --to packed), or leave it as it is (--repack off), which is slower", ErrMemory, r.Bytes, have)
 	}
 	arena, err := tensor.NewHugeArena("weights", int(r.Bytes))
