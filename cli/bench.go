@@ -100,6 +100,7 @@ func (p *program) bench(c *cli.Context) (err error) {
 		return err
 	}
 	defer closeInto(&err, m.Close)
+	_ = remove() // mapped files live on, so that a program that is killed leaves nothing; where they do not, later
 	o.Weights = m.Weights
 	for i, l := range launches {
 		s, err := p.subject(l, names[i], m)

@@ -57,7 +57,7 @@ func (p *program) kernelsList(c *cli.Context) error {
 		}
 		doc := r.Doc
 		if r.Score == 0 {
-			doc = "cannot run here: it needs " + r.Needs
+			doc = "not here: it needs " + r.Needs
 		}
 		rows = append(rows, []string{r.Name, fmt.Sprint(r.Score), r.Promise, ops, doc})
 	}

@@ -23,7 +23,7 @@ func TestKernelsList(t *testing.T) {
 		if list[i].Name != v.Name || list[i].Score != v.Score() || !strings.Contains(text, "\n"+v.Name+" ") {
 			t.Errorf("%+v, want %s", list[i], v.Name)
 		}
-		if v.Score() == 0 && (v.Needs == "" || !strings.Contains(text, "cannot run here: it needs "+v.Needs)) {
+		if v.Score() == 0 && (v.Needs == "" || !strings.Contains(text, "not here: it needs "+v.Needs)) {
 			t.Errorf("%s cannot run here, and does not say why: %s", v.Name, text)
 		}
 	}
