@@ -132,9 +132,7 @@ func massOf(rel float64) uint64 {
 func masses(mass []uint64, rel []float64) (total uint64) {
 	mass = mass[:len(rel)]
 	for i, x := range rel {
-		k, r := parts(x)
-		e := expSeries(r) * exp2Part[k&(expParts-1)] * math.Float64frombits(uint64(1023+k>>5)<<52)
-		m := uint64(int64(float64(e*massUnit) + 0.5))
+		m := uint64(int64(float64(expOf(parts(x))*massUnit) + 0.5))
 		if x < massLow { // then m may be anything
 			m = 0
 		}

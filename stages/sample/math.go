@@ -35,24 +35,25 @@ func expNeg(x float64) float64 {
 	if x < expLow {
 		return 0
 	}
-	i, r := parts(x)
-	return expSeries(r) * exp2Part[i&(expParts-1)] * math.Float64frombits(uint64(1023+i>>5)<<52)
+	return expOf(parts(x))
 }
 
-// parts are 32k + j and r of expNeg.
+// parts are i = 32k + j and r of expNeg. Loops call it and expOf in place of expNeg, for which the compiler
+// has a call; below expLow they give some number.
 func parts(x float64) (i int64, r float64) {
 	n := float64(x*(expParts*math.Log2E)) + magic - magic
 	r = x - float64(n*(ln2Hi/expParts))
 	return int64(n), r - float64(n*(ln2Lo/expParts))
 }
 
-func expSeries(r float64) float64 {
+func expOf(i int64, r float64) float64 {
 	s := 1.0 / 120
 	s = float64(s*r) + 1.0/24
 	s = float64(s*r) + 1.0/6
 	s = float64(s*r) + 1.0/2
 	s = float64(s*r) + 1
-	return float64(s*r) + 1
+	s = float64(s*r) + 1
+	return s * exp2Part[i&(expParts-1)] * math.Float64frombits(uint64(1023+i>>5)<<52)
 }
 
 // ln is the natural logarithm of a positive normal number, to 3 units in the last place: x = 2^k m with

@@ -117,10 +117,18 @@ func (r *released) nucleus(p Params, keys []uint32) float32 {
 // softmax writes the softmax of x to probs. The sum is taken in float64, since XLA's order is not ours.
 // XLA has no subnormal numbers.
 func (s Sampler) softmax(probs, x []float32) {
-	top, sum := slices.Max(x), 0.0
+	top, sum := float32(math.Inf(-1)), 0.0
+	for _, v := range x {
+		if v > top {
+			top = v
+		}
+	}
 	for i, v := range x {
-		probs[i] = flush(float32(expNeg(float64(v - top))))
-		sum += float64(probs[i])
+		probs[i] = 0
+		if below := float64(v - top); below >= expLow {
+			probs[i] = flush(float32(expOf(parts(below))))
+			sum += float64(probs[i])
+		}
 	}
 	total := float32(sum)
 	for i := range probs {
