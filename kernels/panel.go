@@ -88,18 +88,19 @@ func PackBlock(dst, src []int8, stride, n, cols int) {
 	}
 }
 
+const oddBytes, highPairs = 0x00ff00ff_00ff00ff, 0x0000ffff_0000ffff
+
 // packLine interleaves four inputs' weights of 16 outputs, eight outputs at a time: bytes of two inputs
 // change places, then pairs of bytes.
 func packLine(dst *[LineBytes]int8, src []int8, stride int) {
-	const odd, high = 0x00ff00ff_00ff00ff, 0x0000ffff_0000ffff
 	r0, r1, r2, r3 := row16(src), row16(src[stride:]), row16(src[2*stride:]), row16(src[3*stride:])
 	out := (*[LineBytes]byte)(unsafe.Pointer(dst))
 	for j := 0; j < PanelOutputs; j += 8 {
 		a, b := binary.LittleEndian.Uint64(r0[j:j+8]), binary.LittleEndian.Uint64(r1[j:j+8])
 		c, d := binary.LittleEndian.Uint64(r2[j:j+8]), binary.LittleEndian.Uint64(r3[j:j+8])
-		t, u := (a>>8^b)&odd, (c>>8^d)&odd
+		t, u := (a>>8^b)&oddBytes, (c>>8^d)&oddBytes
 		a, b, c, d = a^t<<8, b^t, c^u<<8, d^u
-		t, u = (a>>16^c)&high, (b>>16^d)&high
+		t, u = (a>>16^c)&highPairs, (b>>16^d)&highPairs
 		a, b, c, d = a^t<<16, b^u<<16, c^t, d^u
 		line := out[4*j : 4*j+32]
 		binary.LittleEndian.PutUint64(line[0:], a&0xffffffff|b<<32)
@@ -115,10 +116,37 @@ func row16(s []int8) *[PanelOutputs]byte {
 
 // UnpackBlock is the inverse of PackBlock for n inputs of one panel: dst[k*stride:][:cols] from lines.
 func UnpackBlock(dst, lines []int8, stride, n, cols int) {
-	for k := range n {
+	k := 0
+	if cols == PanelOutputs {
+		for ; k+LineInputs <= n; k += LineInputs {
+			unpackLine(dst[k*stride:], (*[LineBytes]int8)(lines[k*PanelOutputs:]), stride)
+		}
+	}
+	for ; k < n; k++ {
 		line, row := lines[k/LineInputs*LineBytes+k%LineInputs:], dst[k*stride:][:cols]
 		for c := range row {
 			row[c] = line[c*LineInputs]
 		}
+	}
+}
+
+// unpackLine is the inverse of packLine.
+func unpackLine(dst []int8, src *[LineBytes]int8, stride int) {
+	r0, r1, r2, r3 := row16(dst), row16(dst[stride:]), row16(dst[2*stride:]), row16(dst[3*stride:])
+	in := (*[LineBytes]byte)(unsafe.Pointer(src))
+	for j := 0; j < PanelOutputs; j += 8 {
+		line := in[4*j : 4*j+32]
+		p, q := binary.LittleEndian.Uint64(line[0:]), binary.LittleEndian.Uint64(line[8:])
+		r, s := binary.LittleEndian.Uint64(line[16:]), binary.LittleEndian.Uint64(line[24:])
+		a, b := p&0xffffffff|r<<32, p>>32|r>>32<<32
+		c, d := q&0xffffffff|s<<32, q>>32|s>>32<<32
+		t, u := (a>>16^c)&highPairs, (b>>16^d)&highPairs
+		a, b, c, d = a^t<<16, b^u<<16, c^t, d^u
+		t, u = (a>>8^b)&oddBytes, (c>>8^d)&oddBytes
+		a, b, c, d = a^t<<8, b^t, c^u<<8, d^u
+		binary.LittleEndian.PutUint64(r0[j:j+8], a)
+		binary.LittleEndian.PutUint64(r1[j:j+8], b)
+		binary.LittleEndian.PutUint64(r2[j:j+8], c)
+		binary.LittleEndian.PutUint64(r3[j:j+8], d)
 	}
 }

@@ -63,3 +63,14 @@ func BenchmarkPackPanels(b *testing.B) {
 		PackPanels(dst, src, in, out, 1, 0, NumPanels(out))
 	}
 }
+
+func BenchmarkUnpackBlock(b *testing.B) {
+	const in, out = 2048, 64
+	src, dst := make([]int8, PanelSize(in, out, 1)), make([]int8, in*out)
+	b.SetBytes(in * out)
+	for b.Loop() {
+		for p := range NumPanels(out) {
+			UnpackBlock(dst[p*PanelOutputs:], src[p*in*PanelOutputs:], out, in, PanelOutputs)
+		}
+	}
+}
