@@ -53,6 +53,7 @@ class Run:
 class Bench:
     def __init__(self, a, env):
         self.a, self.env = a, env
+        self.kernels = self.variant = None      # known after a run
         self.name = os.path.basename(os.path.abspath(a.model_dir))
         everything = sorted(os.sched_getaffinity(0))
         if max(a.threads) > len(everything):
@@ -92,6 +93,7 @@ class Bench:
                 self.processors(threads))
         r.speed = {phase: r.data[phase + '_tokens_per_second']['median'] for phase in PHASES}
         r.contended = r.others > OTHERS_LIMIT
+        self.kernels = r.data['kernels']
         return r
 
     def fastest(self, gguf):
@@ -169,7 +171,8 @@ def machine():
 
 def table(report):
     m = report['machine']
-    lines = ['%s, %d processors, %s; llama.cpp variant %s, pinned: %s' % (m['cpu'], m['processors'], ' '.join(m['units']), report['variant'], report['pin']),
+    lines = ['%s, %d processors, %s; troupe %s, llama.cpp variant %s; pinned: %s' % (
+                 m['cpu'], m['processors'], ' '.join(m['units']), report['kernels'], report['variant'], report['pin']),
              'prompt of %d tokens, %d generated, troupe --arith %s; logits: same argmax %d of %d, correlation %.4f' % (
                  report['n_prompt'], report['n_gen'], report['arith'], report['agreement']['same_argmax'], report['agreement']['positions'],
                  report['agreement']['correlation']), '',
@@ -218,8 +221,8 @@ def main():
         sys.exit('compare: %s' % e)
     except subprocess.CalledProcessError as e:
         sys.exit('compare: %s' % e)
-    report = {'machine': machine(), 'variant': bench.variant, 'model': bench.name, 'arith': a.arith, 'troupe_flags': a.troupe_flags, 'pin': a.pin,
-              'n_prompt': a.n_prompt, 'n_gen': a.n_gen, 'reps': a.reps, 'contended_counted': a.contended, 'agreement': agreement, 'results': results}
+    report = {'machine': machine(), 'variant': bench.variant, 'model': bench.name, 'arith': a.arith, 'kernels': bench.kernels,
+              'troupe_flags': a.troupe_flags, 'pin': a.pin, 'n_prompt': a.n_prompt, 'n_gen': a.n_gen, 'reps': a.reps, 'contended_counted': a.contended, 'agreement': agreement, 'results': results}
     print(json.dumps(report) if a.json else table(report))
     if len(results) < 2 * len(a.threads) * len(a.embed.split(',')):
         sys.exit('compare: no round without others on the processors: run it on a quiet machine, or with --contended to look at it all the same')
