@@ -30,8 +30,7 @@ type Staged struct {
 // pages stay in the page cache as well; a copy pays where the storage is slow, or drops its cache.
 //
 // It refuses before the first byte when the copy exceeds the limit, the room in the tmpfs, or the memory that
-// the system can give; a container's own memory limit is not asked. Copies of processes that died are
-// removed first. Stage needs Linux.
+// the system, or a container's limit, can give. Copies of processes that died are removed first. Stage needs Linux.
 func Stage(ctx context.Context, model fs.FS, opt StageOptions) (*Staged, error) {
 	if opt.Dir == "" {
 		opt.Dir = "/dev/shm"

@@ -1,7 +1,6 @@
 package ckpt
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -29,23 +28,6 @@ func tmpfsRoom(dir string) (room, memory int64, err error) {
 	}
 	memory, err = MemoryAvailable()
 	return room, memory, err
-}
-
-// MemoryAvailable is MemAvailable of /proc/meminfo in bytes: free memory and cache that can be dropped. A
-// container's own limit is not asked.
-func MemoryAvailable() (int64, error) {
-	f, err := os.Open("/proc/meminfo")
-	if err != nil {
-		return 0, err
-	}
-	defer f.Close()
-	for lines := bufio.NewScanner(f); lines.Scan(); {
-		var kib int64
-		if _, err := fmt.Sscanf(lines.Text(), "MemAvailable: %d kB", &kib); err == nil {
-			return kib << 10, nil
-		}
-	}
-	return 0, errors.New("/proc/meminfo does not tell MemAvailable")
 }
 
 // claimStage makes a locked directory.
