@@ -17,7 +17,7 @@ import (
 // result, operands in the order of the formula.
 type vec struct {
 	*build.Context
-	lanes  int    // 8: AVX2; 16: AVX-512 F, BW, VL
+	lanes  int    // 8: AVX2; 16: AVX-512 F
 	suffix string // of the functions' names
 	consts map[uint32]operand.Mem
 	labels int
