@@ -91,3 +91,43 @@ func TestArena(t *testing.T) {
 		t.Error("size 0: want an error")
 	}
 }
+
+// A huge arena is an arena: zeroed, aligned, refused past its end, closed twice.
+func TestHugeArena(t *testing.T) {
+	const size = 5<<20 + 192
+	a, err := NewHugeArena("test", size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q, err := Slice[int8](a, 5<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rest, err := a.Bytes(192)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < len(q); i += 511 {
+		if q[i] != 0 {
+			t.Fatalf("byte %d is %d", i, q[i])
+		}
+		q[i] = 1
+	}
+	for i := range rest {
+		rest[i]++
+	}
+	if p := uintptr(unsafe.Pointer(&rest[0])); p%arenaAlign != 0 || rest[0] != 1 || rest[191] != 1 {
+		t.Errorf("the rest is at %#x: %v", p, rest)
+	}
+	if _, err := a.Bytes(1); err == nil {
+		t.Error("more than there is was given")
+	}
+	if a.Close() != nil || a.Close() != nil {
+		t.Error("it cannot be closed twice")
+	}
+	for _, size := range []int{0, -1} {
+		if _, err := NewHugeArena("none", size); err == nil {
+			t.Errorf("%d bytes were given", size)
+		}
+	}
+}
