@@ -46,6 +46,7 @@ func (x *Experts) Run(b *Batch, layer, expert int, work kernels.Work) error {
 	}
 	x.frame.Bufs = append(x.frame.Bufs[:0], b.Frame.Bufs...)
 	x.frame.Work = work
+	x.frame.Rows.N = b.Frame.Rows.N // of the whole batch: libraries choose their threads by it
 	if err := seg.run(&x.frame); err != nil {
 		return fmt.Errorf("expert %d of layer %d: batch %d: %w", expert, layer, b.ID, err)
 	}
