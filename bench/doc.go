@@ -4,7 +4,8 @@
 // hour, to the next.
 //
 // [Run] measures a model as a user gets it, through the engine with all its actors. The probes run in the
-// same process, before, between and behind prefill and decode; while one runs, the engine is held. Several
+// same process, before, between and behind prefill and decode; while one runs, the engine is held. Times are
+// taken where the last stage ends a batch, since a reader of tokens may be late by a thread's turn. Several
 // subjects (kernels, arithmetics) take turns, so that what disturbs one disturbs all. [RunOp] measures one
 // op of the table.
 //

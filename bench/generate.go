@@ -32,7 +32,8 @@ type gate struct {
 	free  chan struct{} // closed when the run is over: nothing is held any more
 	armAt int           // rows from which on the gate arms itself; 0: never
 	rows  int
-	steps []step
+	steps []step // since the run began, or since the engine was held
+	past  []step // before that
 }
 
 func newGate(layers int) *gate {
@@ -43,7 +44,7 @@ func newGate(layers int) *gate {
 func (g *gate) reset(armAt int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.armAt, g.rows, g.steps, g.free = armAt, 0, g.steps[:0], make(chan struct{})
+	g.armAt, g.rows, g.steps, g.past, g.free = armAt, 0, g.steps[:0], g.past[:0], make(chan struct{})
 	select {
 	case <-g.held: // of a run that ended otherwise
 	default:
@@ -102,19 +103,22 @@ func (g *gate) hold(done <-chan struct{}, f func()) bool {
 	time.Sleep(settle)
 	f()
 	g.mu.Lock()
-	g.steps = append(g.steps[:0], step{time.Now(), 0, g.experts.Load()})
+	g.steps, g.past = append(g.past[:0], step{time.Now(), 0, g.experts.Load()}), g.steps
 	g.mu.Unlock()
 	g.release <- struct{}{}
 	return true
 }
 
 // decode is what the steps since the engine was held have been, as long as all streams went on: rows and
-// turns of experts of a step, and rows a second. Without a hold the steps of the prompt are left out by
-// their rows.
+// turns of experts of a step, and rows a second. Where it was held too late, or not at all, those before
+// count that are too small for a prompt's.
 func (g *gate) decode(streams int) (rows, experts, rate float64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	list := g.steps
+	if len(list) < 2 {
+		list = g.past
+	}
 	for len(list) > 1 && list[0].rows > streams {
 		list = list[1:]
 	}
