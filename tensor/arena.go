@@ -35,8 +35,8 @@ func NewArena(name string, size int) (*Arena, error) {
 }
 
 // NewHugeArena reserves size bytes of this process alone, in huge pages where the system has them: for weights,
-// which are read from end to end, so that looking addresses up would cost as much as reading. There they are
-// zeroed 2 MiB at a time, which is faster too.
+// which are read from end to end, 5 to 20 % faster where 2 MiB have one address to look up. The first touch may cost
+// more: where the host of a virtual machine had to supply the memory, 0.4 GB/s instead of 2.
 func NewHugeArena(name string, size int) (*Arena, error) {
 	if size <= 0 {
 		return nil, fmt.Errorf("tensor: arena %s: size %d: want more than 0", name, size)
