@@ -28,5 +28,5 @@ func newProbe(size int) (*cpu.Probe, error) {
 	return cpu.NewProbe(size)
 }
 
-// noisyShare is the part of the processors' time from which on others' use of it counts as a disturbance.
-const noisyShare = 0.05
+// NoisyShare is the part of the processors' time from which on others' use of it counts as a disturbance.
+const NoisyShare = 0.05

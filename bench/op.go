@@ -54,6 +54,7 @@ type OpReport struct {
 	ReadBandwidth Stat       `json:"read_bandwidth"`
 	Results       []OpResult `json:"results"`
 	Machine       Machine    `json:"machine"`
+	Others        float64    `json:"others"` // part of the processors' time that other programs had; -1: unknown
 	Incomplete    bool       `json:"incomplete,omitempty"`
 }
 
@@ -86,7 +87,7 @@ func RunOp(ctx context.Context, o OpOptions) (*OpReport, error) {
 	defer probe.Close()
 	r := &OpReport{Op: o.Op.String(), Arith: o.Arith.String(), Threads: o.Threads, Cold: o.Cold, Shape: o.Shape, Machine: ThisMachine()}
 	var read []float64
-	done := 0
+	done, start := 0, lookAtUsage()
 	for _, rows := range o.Rows {
 		trials, closeAll, err := o.prepare(rows)
 		if err != nil {
@@ -101,10 +102,10 @@ func RunOp(ctx context.Context, o OpOptions) (*OpReport, error) {
 				o.Progress(done, len(o.Rows)*o.Repetitions)
 			}
 		}
-		r.ReadBandwidth = statOf(read)
+		r.ReadBandwidth, r.Others = statOf(read), lookAtUsage().othersSince(start)
 		for _, t := range trials {
 			if len(t.micros) > 0 {
-				r.Results = append(r.Results, t.result(rows, r.ReadBandwidth.Median))
+				r.Results = append(r.Results, t.result(rows))
 			}
 		}
 		if err = errors.Join(err, closeAll()); err != nil {
@@ -123,7 +124,8 @@ type trial struct {
 	kernels []kernels.Kernel // one for each copy of the operands
 	next    int
 	micros  []float64
-	peak    []float64
+	ofPeak  []float64 // shares of what the probes beside a sample found
+	ofRead  []float64
 }
 
 // prepare opens the variants for one number of rows.
@@ -162,42 +164,45 @@ func (o *OpOptions) prepare(rows int) (trials []*trial, closeAll func() error, e
 
 // turn takes a sample of each variant, with the probes between them.
 func (o *OpOptions) turn(ctx context.Context, probe *cpu.Probe, trials []*trial, read *[]float64) error {
-	*read = append(*read, probe.Read(o.Threads, o.ProbeTime))
+	bandwidth := probe.Read(o.Threads, o.ProbeTime)
+	*read = append(*read, bandwidth)
 	for _, t := range trials {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if err := t.sample(ctx, o.SampleTime); err != nil {
+		seconds, err := t.sample(ctx, o.SampleTime)
+		if err != nil {
 			return err
 		}
-		t.peak = append(t.peak, probe.Multiply(t.unit, o.Threads, o.ProbeTime/4))
+		peak := probe.Multiply(t.unit, o.Threads, o.ProbeTime/4)
+		t.micros = append(t.micros, seconds*1e6)
+		t.ofPeak = append(t.ofPeak, ratio(float64(t.work.macs)/seconds, peak))
+		t.ofRead = append(t.ofRead, ratio(float64(t.work.bytes)/seconds, bandwidth))
 	}
 	return nil
 }
 
-// sample calls the kernel for a while; the first call is not counted, since threads may sleep.
-func (t *trial) sample(ctx context.Context, d time.Duration) error {
+// sample calls the kernel for a while and returns the seconds of a call. The first call is not counted,
+// since threads may sleep.
+func (t *trial) sample(ctx context.Context, d time.Duration) (float64, error) {
 	calls, start := -1, time.Now()
 	for time.Since(start) < d || calls < 1 {
 		if err := t.kernels[t.next].Run(&t.work.frame); err != nil {
-			return fmt.Errorf("%s: %w", t.variant, err)
+			return 0, fmt.Errorf("%s: %w", t.variant, err)
 		}
 		t.next = (t.next + 1) % len(t.kernels)
 		if calls++; calls == 0 {
 			start = time.Now()
 		}
 		if ctx.Err() != nil {
-			return context.Cause(ctx)
+			return 0, context.Cause(ctx)
 		}
 	}
-	t.micros = append(t.micros, float64(time.Since(start))/float64(time.Microsecond)/float64(calls))
-	return nil
+	return max(time.Since(start).Seconds(), 1e-9) / float64(calls), nil
 }
 
-func (t *trial) result(rows int, bandwidth float64) OpResult {
-	r := OpResult{Kernels: t.variant, Rows: rows, Micros: statOf(t.micros)}
-	seconds := r.Micros.Median / 1e6
-	r.MACs, r.Bytes = ratio(float64(t.work.macs), seconds), ratio(float64(t.work.bytes), seconds)
-	r.PeakShare, r.BandwidthShare = ratio(r.MACs, statOf(t.peak).Median), ratio(r.Bytes, bandwidth)
+func (t *trial) result(rows int) OpResult {
+	r := OpResult{Kernels: t.variant, Rows: rows, Micros: statOf(t.micros), PeakShare: statOf(t.ofPeak).Median, BandwidthShare: statOf(t.ofRead).Median}
+	r.MACs, r.Bytes = ratio(float64(t.work.macs), r.Micros.Median/1e6), ratio(float64(t.work.bytes), r.Micros.Median/1e6)
 	return r
 }

@@ -175,6 +175,9 @@ func readVariants(list string) (variants []kernels.Variant, err error) {
 }
 
 func (p *program) printOpBench(r *bench.OpReport, asJSON bool) error {
+	if r.Others > bench.NoisyShare {
+		p.notice("noisy: other programs used %s of the processors", percent(r.Others))
+	}
 	if asJSON {
 		return writeJSON(p.out, r)
 	}
