@@ -39,7 +39,7 @@ func (p *program) printBench(r *bench.Report, name string, asJSON bool) error {
 	for i := range r.Compared {
 		c := &r.Compared[i]
 		p.benchResult(&b, &c.Result)
-		fmt.Fprintf(&b, "\nTimes as fast as %s, %s: prefill %s, decode %s\n", r.Kernels, r.Arith, times(c.PrefillSpeedup), times(c.DecodeSpeedup))
+		fmt.Fprintf(&b, "\nSpeed over that of %s, %s:\n  prefill  %s\n  decode   %s\n", r.Kernels, r.Arith, times(c.PrefillSpeedup), times(c.DecodeSpeedup))
 	}
 	if r.Resident > 0 {
 		fmt.Fprintf(&b, "\n%s of memory in use\n", humanBytes(r.Resident))

@@ -54,8 +54,8 @@ func TestBench(t *testing.T) {
 	if len(r.Compared) != 1 || r.Compared[0].Arith != "exact" || r.Compared[0].Speedup["median"] <= 0 {
 		t.Errorf("compared: %+v", r.Compared)
 	}
-	table := troupe(t, "", "bench", "-m", dir, "-q", "--reps", "1", "--n-gen", "2", "--streams", "2", "--n-prompt", "9", "--devices", "cpu:1,cpu:1/2").ok(t)
-	for _, want := range []string{"9 tokens of prompt, 2 new ones, 2 streams", "2 threads (3 for prefill)", "\nPrefill, tokens/s ", "\nDecode / memory ", "\nattend "} {
+	table := troupe(t, "", "bench", "-m", dir, "-q", "--reps", "1", "--n-gen", "2", "--streams", "2", "--n-prompt", "9", "--devices", "cpu:1,cpu:1/2", "--compare", "ref").ok(t)
+	for _, want := range []string{"9 tokens of prompt, 2 new ones, 2 streams", "2 threads (3 for prefill)", "\nPrefill, tokens/s ", "\nDecode / memory ", "\nattend ", "\nref, int8, 2 threads", "\nSpeed over that of "} {
 		if !strings.Contains(table.out, want) {
 			t.Errorf("no %q in %s", want, table.out)
 		}
