@@ -63,8 +63,9 @@ type launch struct {
 	arith     kernels.Arith
 	binding   kernels.Binding
 	shm       bool
-	repack    string // auto, on, off
-	trace     string // file, "" for none
+	repack    string                // auto, on, off
+	memory    func() (int64, error) // that repacking may take; nil: what the system has left
+	trace     string                // file, "" for none
 	limits    sched.Config
 }
 

@@ -149,15 +149,13 @@ func logits(t *testing.T, m *Model, a kernels.Arith, library string, prompt []in
 
 // TestRepackNeedsMemory: a machine without it is told before anything is done.
 func TestRepackNeedsMemory(t *testing.T) {
-	defer func(f func() (int64, error)) { memoryAvailable = f }(memoryAvailable)
 	m := open(t, demo.FS())
-	memoryAvailable = func() (int64, error) { return m.RepackBytes() - 1, nil }
-	_, err := m.Repack(t.Context(), RepackOptions{Workers: 1})
+	_, err := m.Repack(t.Context(), RepackOptions{Workers: 1, Memory: func() (int64, error) { return m.RepackBytes() - 1, nil }})
 	if !errors.Is(err, ErrMemory) || !strings.Contains(err.Error(), "troupe convert") || !strings.Contains(err.Error(), "--repack off") || m.RepackBytes() == 0 {
 		t.Errorf("%v, %d bytes left to repack", err, m.RepackBytes())
 	}
-	memoryAvailable = func() (int64, error) { return 0, errors.New("not known") }
-	if _, err := m.Repack(t.Context(), RepackOptions{Workers: 1}); err != nil || m.RepackBytes() != 0 {
+	unknown := func() (int64, error) { return 0, errors.New("not known") }
+	if _, err := m.Repack(t.Context(), RepackOptions{Workers: 1, Memory: unknown}); err != nil || m.RepackBytes() != 0 {
 		t.Errorf("without the number: %v", err)
 	}
 }

@@ -17,8 +17,6 @@ import (
 // ErrMemory says that the machine has not the memory for repacked matrices.
 var ErrMemory = errors.New("too little memory")
 
-var memoryAvailable = ckpt.MemoryAvailable // tests lower it
-
 // Repacked is what repacking took.
 type Repacked struct {
 	Bytes int64 // of memory, beside the checkpoint
@@ -29,6 +27,7 @@ type Repacked struct {
 type RepackOptions struct {
 	Workers  int                     // matrices packed at a time, 1 or more
 	Progress func(done, total int64) // bytes; may be nil
+	Memory   func() (int64, error)   // bytes that may be taken; nil: ckpt.MemoryAvailable
 }
 
 // RepackBytes is the memory that Repack takes: 0 where every int8 matrix is in panels already.
@@ -52,7 +51,10 @@ func (m *Model) Repack(ctx context.Context, opt RepackOptions) (r Repacked, err 
 	if r.Bytes == 0 || m.arena != nil {
 		return Repacked{}, nil
 	}
-	if have, err := memoryAvailable(); err == nil && have < r.Bytes {
+	if opt.Memory == nil {
+		opt.Memory = ckpt.MemoryAvailable
+	}
+	if have, err := opt.Memory(); err == nil && have < r.Bytes {
 		return r, fmt.Errorf("repack: %w: needs %d bytes, the system has %d left: free memory, convert the model once (troupe convert --to packed), or leave it as it is (--repack off), which is slower", ErrMemory, r.Bytes, have)
 	}
 	arena, err := tensor.NewHugeArena("weights", int(r.Bytes))

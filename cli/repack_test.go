@@ -1,0 +1,51 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"testing"
+
+	"troupe/internal/load"
+	"troupe/kernels"
+)
+
+// TestRepackWithoutMemory: too little memory is a warning where repacking is a matter of speed, and an error where it
+// was demanded.
+func TestRepackWithoutMemory(t *testing.T) {
+	dir, err := modelDir("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := launch{dir: dir, memory: func() (int64, error) { return 1000, nil }}
+	if l.config, err = dir.config(); err != nil {
+		t.Fatal(err)
+	}
+	best, err := kernels.Find("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for mode, warns := range map[string]bool{repackAuto: best.Panels, repackOff: false} {
+		var out bytes.Buffer
+		p := newProgram(&interrupts{}, nil, nil, &out)
+		l.repack = mode
+		m, err := p.openModel(t.Context(), l)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m.RepackBytes() == 0 || strings.Contains(out.String(), "slower to compute") != warns || strings.Contains(out.String(), "repacked in") {
+			t.Errorf("%s: %d bytes to repack, says %s", mode, m.RepackBytes(), out.String())
+		}
+		if err := m.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	l.repack = repackOn
+	p := newProgram(&interrupts{}, nil, nil, &bytes.Buffer{})
+	if _, err := p.openModel(t.Context(), l); !errors.Is(err, load.ErrMemory) {
+		t.Errorf("on: %v, want %v", err, load.ErrMemory)
+	}
+	if o := troupe(t, "", "run", "--repack", "maybe", "x"); o.code != exitUsage || !strings.Contains(o.err, `--repack: "maybe", want auto, on or off`) {
+		t.Errorf("exit %d: %s", o.code, o.err)
+	}
+}
