@@ -452,7 +452,7 @@ lineOne:
 	RET
 
 // func int8Rows8AVX2(a *byte)
-// Requires: AVX, AVX2, CMOV
+// Requires: AVX, AVX2, CMOV, MMX+
 TEXT ·int8Rows8AVX2(SB), NOSPLIT, $0-8
 	MOVQ     a+0(FP), AX
 	MOVQ     (AX), CX
@@ -500,6 +500,7 @@ block:
 	JLT     half0Rest
 
 half0Many:
+	PREFETCHT0   4096(R8)
 	VMOVDQU      (R8), Y9
 	VPABSB       Y9, Y10
 	VPBROADCASTD (R9), Y11
@@ -542,6 +543,7 @@ half0Many:
 	VPMADDUBSW   Y11, Y10, Y11
 	VPMADDWD     Y0, Y11, Y11
 	VPADDD       Y11, Y8, Y8
+	PREFETCHT0   4160(R8)
 	VMOVDQU      64(R8), Y9
 	VPABSB       Y9, Y10
 	VPBROADCASTD 32(R9), Y11
@@ -594,6 +596,7 @@ half0Rest:
 	JZ   half0Done
 
 half0One:
+	PREFETCHT0   4096(R8)
 	VMOVDQU      (R8), Y9
 	VPABSB       Y9, Y10
 	VPBROADCASTD (R9), Y11

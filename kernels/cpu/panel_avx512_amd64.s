@@ -248,7 +248,7 @@ lineOne:
 	RET
 
 // func int8Rows8VNNI(a *byte)
-// Requires: AVX, AVX512F, AVX512VNNI, CMOV
+// Requires: AVX, AVX512F, AVX512VNNI, CMOV, MMX+
 TEXT ·int8Rows8VNNI(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), AX
 	MOVQ         (AX), CX
@@ -285,6 +285,7 @@ block:
 	ADDQ         $0x20, DI
 
 lineOne:
+	PREFETCHT0    4096(CX)
 	VPXORD        (CX), Z0, Z9
 	VPDPBUSD.BCST (DX), Z9, Z1
 	VPDPBUSD.BCST 4(DX), Z9, Z2
@@ -371,7 +372,7 @@ lineOne:
 	RET
 
 // func int8Rows12VNNI(a *byte)
-// Requires: AVX, AVX512F, AVX512VNNI, CMOV
+// Requires: AVX, AVX512F, AVX512VNNI, CMOV, MMX+
 TEXT ·int8Rows12VNNI(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), AX
 	MOVQ         (AX), CX
@@ -416,6 +417,7 @@ block:
 	ADDQ         $0x30, DI
 
 lineOne:
+	PREFETCHT0    4096(CX)
 	VPXORD        (CX), Z0, Z13
 	VPDPBUSD.BCST (DX), Z13, Z1
 	VPDPBUSD.BCST 4(DX), Z13, Z2

@@ -115,6 +115,9 @@ func int8SplitAVX2(c *build.Context, rows int) {
 		c.MOVQ(n, left)
 		loop(c, fmt.Sprintf("half%d", h), left, 2, func(i int) {
 			wv, m, xb := c.YMM(), c.YMM(), c.YMM()
+			if h == 0 {
+				c.PREFETCHT0(at(wp, prefetchAhead+i*lineBytes))
+			}
 			c.VMOVDQU(at(wp, i*lineBytes), wv)
 			c.VPABSB(wv, m)
 			for r := range rows {

@@ -60,6 +60,8 @@ func int8RowsVNNI(c *build.Context, rows int) {
 		v := c.ZMM()
 		if rows <= 4 {
 			c.PREFETCHNTA(at(w, prefetchAhead+i*lineBytes))
+		} else { // more rows will follow, and read the panel from a cache
+			c.PREFETCHT0(at(w, prefetchAhead+i*lineBytes))
 		}
 		c.VPXORD(at(w, i*lineBytes), flip, v)
 		for r := range rows {
