@@ -26,6 +26,9 @@ type span struct{ lo, hi int }
 const (
 	attendRows    = 8
 	attendWeights = 64 << 10
+
+	// For so few queries a block of bfloat16 is widened while it is read, for more once before.
+	fewQueries = 8
 )
 
 func newAttend(lib *library, a kernels.Arith, c *kernels.Call) step {
@@ -44,7 +47,7 @@ func (a *attend) run(f *kernels.Frame) {
 	a.lib.pool.run(&a.store, n, 3*c.KVHeads*c.KeySize)
 	// Heads of a group share the keys that they read; few rows have them on all threads instead.
 	a.group = c.Heads / c.KVHeads
-	for a.group%2 == 0 && a.lib.pool.threads > 1 && n*c.Heads/a.group < 2*a.lib.pool.threads {
+	for a.group%2 == 0 && a.lib.pool.threads > 1 && n*c.Heads/a.group < a.lib.pool.threads {
 		a.group /= 2
 	}
 	keys := a.cutRows()
@@ -115,9 +118,10 @@ func (a *attend) heads(s *scratch, run span, first int) {
 	view := view{a.lib.loops, a.frame.Cache, &a.frame.Cache.Layers[c.Layer], rows.Tables[rows.Seq[run.lo]], first / (c.Heads / c.KVHeads)}
 	stride := padded(longest) // of the weights of a head; heads follow each other row by row
 
+	few := (run.hi-run.lo)*a.group <= fewQueries
 	clear(s.p[:(run.hi-run.lo)*a.group*stride])
 	for j := 0; j < longest; j += kernels.BlockTokens {
-		k := view.keys(s.wide, j)
+		k := view.keys(s.wide, j, few)
 		for r := run.lo; r < run.hi; r++ {
 			if j < a.keys(r) && rows.Keyless[r] == 0 {
 				a.scores(s, s.p[(r-run.lo)*a.group*stride+j:], stride, a.at(c.In[0], r, first), k)
@@ -156,18 +160,19 @@ func (a *attend) at(slot kernels.Slot, r, first int) []float32 {
 }
 
 // scores adds the dots of group queries with a block of keys to p, whose heads are stride apart.
-func (a *attend) scores(s *scratch, p []float32, stride int, q, k []float32) {
+func (a *attend) scores(s *scratch, p []float32, stride int, q []float32, k cacheBlock) {
 	size := a.call.KeySize
 	if a.lib.loops.panels == nil {
 		for h := range a.group {
-			a.lib.loops.scores((*[kernels.BlockTokens]float32)(p[h*stride:]), q[h*size:][:size], k)
+			a.lib.loops.scores((*[kernels.BlockTokens]float32)(p[h*stride:]), q[h*size:][:size], k.full)
 		}
 		return
 	}
 	f := &s.float
-	*f = floatArgs{sumStep: 4 * stride, w: &k[0], wStep: 4 * kernels.BlockTokens, k: size, tiles: 1}
+	*f = floatArgs{sumStep: 4 * stride, k: size, tiles: 1}
+	loops := k.rows(a.lib.loops.panels, f, kernels.BlockTokens)
 	for h := 0; h < a.group; {
-		l := widest(a.lib.loops.panels.floatRows, a.group-h)
+		l := widest(loops, a.group-h)
 		f.sums = &p[h*stride]
 		for i := range l.rows {
 			f.x[i] = &q[(h+i)*size]
@@ -225,13 +230,14 @@ func (a *attend) sumKeys(p []float32) float32 {
 func (a *attend) values(s *scratch, run span, first int, v *view, longest, stride int) {
 	width := a.group * a.call.KeySize
 	sums := s.block[:(run.hi-run.lo)*width]
+	few := (run.hi-run.lo)*a.group <= fewQueries && a.call.KeySize%panelCols == 0
 	for r := run.lo; r < run.hi; r++ {
 		clear(a.at(a.call.Out[0], r, first))
 	}
 	for lo := 0; lo < longest; lo += kernels.BlockKeys {
 		clear(sums)
 		for j := lo; j < min(lo+kernels.BlockKeys, longest); j += kernels.BlockTokens {
-			rows := v.values(s.wide, j)
+			rows := v.values(s.wide, j, few)
 			for r := run.lo; r < run.hi; r++ {
 				if n := min(kernels.BlockTokens, a.keys(r)-j); n > 0 {
 					i := r - run.lo
@@ -248,14 +254,15 @@ func (a *attend) values(s *scratch, run span, first int, v *view, longest, strid
 }
 
 // addRows: y[h] += p[h][i] * rows[i] for i = 0 to n-1 and group heads; their weights are stride apart.
-func (a *attend) addRows(s *scratch, y, rows, p []float32, stride, n int) {
+func (a *attend) addRows(s *scratch, y []float32, v cacheBlock, p []float32, stride, n int) {
 	size, whole := a.call.KeySize, 0
 	if l := a.lib.loops.panels; l != nil && size >= panelCols {
 		whole = size / panelCols * panelCols
 		f := &s.float
-		*f = floatArgs{sumStep: 4 * size, w: &rows[0], wStep: 4 * size, k: n, tiles: size / panelCols}
+		*f = floatArgs{sumStep: 4 * size, k: n, tiles: size / panelCols}
+		loops := v.rows(l, f, size)
 		for h := 0; h < a.group; {
-			loop := widest(l.floatRows, a.group-h)
+			loop := widest(loops, a.group-h)
 			f.sums = &y[h*size]
 			for i := range loop.rows {
 				f.x[i] = &p[(h+i)*stride]
@@ -267,6 +274,7 @@ func (a *attend) addRows(s *scratch, y, rows, p []float32, stride, n int) {
 	if whole == size {
 		return
 	}
+	rows := v.full
 	for h := range a.group {
 		out, p := y[h*size+whole:(h+1)*size], p[h*stride:][:n]
 		i := 0

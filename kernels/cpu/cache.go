@@ -1,6 +1,8 @@
 package cpu
 
 import (
+	"unsafe"
+
 	"troupe/kernels"
 )
 
@@ -54,22 +56,42 @@ func (v *view) put(half []uint16, pos int, key, value []float32) {
 	copy(v.layer.V32[valueAt:], value)
 }
 
-// keys is the block of keys [KeySize BlockTokens] from position pos on: in place, or in dst.
-func (v *view) keys(dst []float32, pos int) []float32 {
-	return v.widened(dst, v.layer.K32, v.layer.K16, pos)
+// keys is the block of keys [KeySize BlockTokens] from position pos on: in place, or widened in dst. few
+// tells that bfloat16 may stay where it is if the loops take it.
+func (v *view) keys(dst []float32, pos int, few bool) cacheBlock {
+	return v.block(dst, v.layer.K32, v.layer.K16, pos, few)
 }
 
-// values is the block of values [BlockTokens KeySize] from position pos on: in place, or in dst.
-func (v *view) values(dst []float32, pos int) []float32 {
-	return v.widened(dst, v.layer.V32, v.layer.V16, pos)
+// values is the block of values [BlockTokens KeySize] from position pos on, as keys.
+func (v *view) values(dst []float32, pos int, few bool) cacheBlock {
+	return v.block(dst, v.layer.V32, v.layer.V16, pos, few)
 }
 
-func (v *view) widened(dst, full []float32, half []uint16, pos int) []float32 {
+func (v *view) block(dst, full []float32, half []uint16, pos int, few bool) cacheBlock {
 	at, n := v.part(pos), v.cache.KeySize*kernels.BlockTokens
-	if !v.cache.Half {
-		return full[at:][:n]
+	switch {
+	case !v.cache.Half:
+		return cacheBlock{full: full[at:][:n]}
+	case few && v.loops.panels != nil && v.loops.panels.halfRows != nil:
+		return cacheBlock{half: half[at:][:n]}
 	}
 	dst = dst[:n]
 	v.loops.widenBF16(dst, half[at:][:n])
-	return dst
+	return cacheBlock{full: dst}
+}
+
+// cacheBlock is keys or values of one head in one block of the cache; one of the slices is set.
+type cacheBlock struct {
+	full []float32
+	half []uint16
+}
+
+// rows sets the weights of f to a block with so many columns, and returns the loops that take it.
+func (b cacheBlock) rows(l *panelLoops, f *floatArgs, cols int) []rowsLoop {
+	if b.half != nil {
+		f.w, f.wStep = (*float32)(unsafe.Pointer(&b.half[0])), 2*cols
+		return l.halfRows
+	}
+	f.w, f.wStep = &b.full[0], 4*cols
+	return l.floatRows
 }

@@ -9,20 +9,40 @@ package cpu
 //go:noescape
 func floatRows1AVX2(a *byte)
 
+// halfRows1AVX2 takes an floatArgs.
+//
+//go:noescape
+func halfRows1AVX2(a *byte)
+
 // floatRows2AVX2 takes an floatArgs.
 //
 //go:noescape
 func floatRows2AVX2(a *byte)
+
+// halfRows2AVX2 takes an floatArgs.
+//
+//go:noescape
+func halfRows2AVX2(a *byte)
 
 // floatRows4AVX2 takes an floatArgs.
 //
 //go:noescape
 func floatRows4AVX2(a *byte)
 
+// halfRows4AVX2 takes an floatArgs.
+//
+//go:noescape
+func halfRows4AVX2(a *byte)
+
 // floatRows6AVX2 takes an floatArgs.
 //
 //go:noescape
 func floatRows6AVX2(a *byte)
+
+// halfRows6AVX2 takes an floatArgs.
+//
+//go:noescape
+func halfRows6AVX2(a *byte)
 
 // widenPanelAVX2 makes float32 [4*lines][16] of lines of a panel, lines above 0.
 //

@@ -56,6 +56,60 @@ end:
 	VZEROUPPER
 	RET
 
+// func halfRows1AVX2(a *byte)
+// Requires: AVX, AVX2
+TEXT ·halfRows1AVX2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ 16(AX), DX
+	MOVQ 24(AX), BX
+	MOVQ 40(AX), SI
+	MOVQ 56(AX), DI
+
+tile:
+	VPXOR   Y0, Y0, Y0
+	VPXOR   Y1, Y1, Y1
+	CMPQ    48(AX), $0x00
+	JNE     begin
+	MOVQ    CX, R8
+	VMOVUPS (R8), Y0
+	VMOVUPS 32(R8), Y1
+
+begin:
+	MOVQ DX, R8
+	XORQ R9, R9
+
+input:
+	VPMOVZXWD    (R8), Y2
+	VPSLLD       $0x10, Y2, Y2
+	VPMOVZXWD    16(R8), Y3
+	VPSLLD       $0x10, Y3, Y3
+	VBROADCASTSS (DI)(R9*4), Y4
+	VMULPS       Y2, Y4, Y2
+	VADDPS       Y2, Y0, Y0
+	VMULPS       Y3, Y4, Y4
+	VADDPS       Y4, Y1, Y1
+	ADDQ         BX, R8
+	INCQ         R9
+	CMPQ         R9, 32(AX)
+	JLT          input
+	CMPQ         48(AX), $0x00
+	JEQ          end
+	MOVQ         CX, R8
+	VADDPS       (R8), Y0, Y0
+	VADDPS       32(R8), Y1, Y1
+
+end:
+	MOVQ    CX, R8
+	VMOVUPS Y0, (R8)
+	VMOVUPS Y1, 32(R8)
+	ADDQ    $0x40, CX
+	ADDQ    $0x20, DX
+	DECQ    SI
+	JNZ     tile
+	VZEROUPPER
+	RET
+
 // func floatRows2AVX2(a *byte)
 // Requires: AVX, AVX2
 TEXT ·floatRows2AVX2(SB), NOSPLIT, $0-8
@@ -120,6 +174,77 @@ end:
 	VMOVUPS Y3, 32(R9)
 	ADDQ    $0x40, CX
 	ADDQ    $0x40, DX
+	DECQ    SI
+	JNZ     tile
+	VZEROUPPER
+	RET
+
+// func halfRows2AVX2(a *byte)
+// Requires: AVX, AVX2
+TEXT ·halfRows2AVX2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ 16(AX), DX
+	MOVQ 24(AX), BX
+	MOVQ 40(AX), SI
+	MOVQ 56(AX), DI
+	MOVQ 64(AX), R8
+
+tile:
+	VPXOR   Y0, Y0, Y0
+	VPXOR   Y1, Y1, Y1
+	VPXOR   Y2, Y2, Y2
+	VPXOR   Y3, Y3, Y3
+	CMPQ    48(AX), $0x00
+	JNE     begin
+	MOVQ    CX, R9
+	VMOVUPS (R9), Y0
+	VMOVUPS 32(R9), Y1
+	ADDQ    8(AX), R9
+	VMOVUPS (R9), Y2
+	VMOVUPS 32(R9), Y3
+
+begin:
+	MOVQ DX, R9
+	XORQ R10, R10
+
+input:
+	VPMOVZXWD    (R9), Y4
+	VPSLLD       $0x10, Y4, Y4
+	VPMOVZXWD    16(R9), Y5
+	VPSLLD       $0x10, Y5, Y5
+	VBROADCASTSS (DI)(R10*4), Y6
+	VMULPS       Y4, Y6, Y7
+	VADDPS       Y7, Y0, Y0
+	VMULPS       Y5, Y6, Y6
+	VADDPS       Y6, Y1, Y1
+	VBROADCASTSS (R8)(R10*4), Y6
+	VMULPS       Y4, Y6, Y4
+	VADDPS       Y4, Y2, Y2
+	VMULPS       Y5, Y6, Y6
+	VADDPS       Y6, Y3, Y3
+	ADDQ         BX, R9
+	INCQ         R10
+	CMPQ         R10, 32(AX)
+	JLT          input
+	CMPQ         48(AX), $0x00
+	JEQ          end
+	MOVQ         CX, R9
+	VADDPS       (R9), Y0, Y0
+	VADDPS       32(R9), Y1, Y1
+	ADDQ         8(AX), R9
+	VADDPS       (R9), Y2, Y2
+	VADDPS       32(R9), Y3, Y3
+
+end:
+	MOVQ    CX, R9
+	VMOVUPS Y0, (R9)
+	VMOVUPS Y1, 32(R9)
+	ADDQ    8(AX), R9
+	VMOVUPS Y2, (R9)
+	VMOVUPS Y3, 32(R9)
+	ADDQ    $0x40, CX
+	ADDQ    $0x20, DX
 	DECQ    SI
 	JNZ     tile
 	VZEROUPPER
@@ -223,6 +348,111 @@ end:
 	VMOVUPS Y7, 32(R11)
 	ADDQ    $0x40, CX
 	ADDQ    $0x40, DX
+	DECQ    SI
+	JNZ     tile
+	VZEROUPPER
+	RET
+
+// func halfRows4AVX2(a *byte)
+// Requires: AVX, AVX2
+TEXT ·halfRows4AVX2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ 16(AX), DX
+	MOVQ 24(AX), BX
+	MOVQ 40(AX), SI
+	MOVQ 56(AX), DI
+	MOVQ 64(AX), R8
+	MOVQ 72(AX), R9
+	MOVQ 80(AX), R10
+
+tile:
+	VPXOR   Y0, Y0, Y0
+	VPXOR   Y1, Y1, Y1
+	VPXOR   Y2, Y2, Y2
+	VPXOR   Y3, Y3, Y3
+	VPXOR   Y4, Y4, Y4
+	VPXOR   Y5, Y5, Y5
+	VPXOR   Y6, Y6, Y6
+	VPXOR   Y7, Y7, Y7
+	CMPQ    48(AX), $0x00
+	JNE     begin
+	MOVQ    CX, R11
+	VMOVUPS (R11), Y0
+	VMOVUPS 32(R11), Y1
+	ADDQ    8(AX), R11
+	VMOVUPS (R11), Y2
+	VMOVUPS 32(R11), Y3
+	ADDQ    8(AX), R11
+	VMOVUPS (R11), Y4
+	VMOVUPS 32(R11), Y5
+	ADDQ    8(AX), R11
+	VMOVUPS (R11), Y6
+	VMOVUPS 32(R11), Y7
+
+begin:
+	MOVQ DX, R11
+	XORQ R12, R12
+
+input:
+	VPMOVZXWD    (R11), Y8
+	VPSLLD       $0x10, Y8, Y8
+	VPMOVZXWD    16(R11), Y9
+	VPSLLD       $0x10, Y9, Y9
+	VBROADCASTSS (DI)(R12*4), Y10
+	VMULPS       Y8, Y10, Y11
+	VADDPS       Y11, Y0, Y0
+	VMULPS       Y9, Y10, Y10
+	VADDPS       Y10, Y1, Y1
+	VBROADCASTSS (R8)(R12*4), Y10
+	VMULPS       Y8, Y10, Y11
+	VADDPS       Y11, Y2, Y2
+	VMULPS       Y9, Y10, Y10
+	VADDPS       Y10, Y3, Y3
+	VBROADCASTSS (R9)(R12*4), Y10
+	VMULPS       Y8, Y10, Y11
+	VADDPS       Y11, Y4, Y4
+	VMULPS       Y9, Y10, Y10
+	VADDPS       Y10, Y5, Y5
+	VBROADCASTSS (R10)(R12*4), Y10
+	VMULPS       Y8, Y10, Y8
+	VADDPS       Y8, Y6, Y6
+	VMULPS       Y9, Y10, Y10
+	VADDPS       Y10, Y7, Y7
+	ADDQ         BX, R11
+	INCQ         R12
+	CMPQ         R12, 32(AX)
+	JLT          input
+	CMPQ         48(AX), $0x00
+	JEQ          end
+	MOVQ         CX, R11
+	VADDPS       (R11), Y0, Y0
+	VADDPS       32(R11), Y1, Y1
+	ADDQ         8(AX), R11
+	VADDPS       (R11), Y2, Y2
+	VADDPS       32(R11), Y3, Y3
+	ADDQ         8(AX), R11
+	VADDPS       (R11), Y4, Y4
+	VADDPS       32(R11), Y5, Y5
+	ADDQ         8(AX), R11
+	VADDPS       (R11), Y6, Y6
+	VADDPS       32(R11), Y7, Y7
+
+end:
+	MOVQ    CX, R11
+	VMOVUPS Y0, (R11)
+	VMOVUPS Y1, 32(R11)
+	ADDQ    8(AX), R11
+	VMOVUPS Y2, (R11)
+	VMOVUPS Y3, 32(R11)
+	ADDQ    8(AX), R11
+	VMOVUPS Y4, (R11)
+	VMOVUPS Y5, 32(R11)
+	ADDQ    8(AX), R11
+	VMOVUPS Y6, (R11)
+	VMOVUPS Y7, 32(R11)
+	ADDQ    $0x40, CX
+	ADDQ    $0x20, DX
 	DECQ    SI
 	JNZ     tile
 	VZEROUPPER
@@ -360,6 +590,145 @@ end:
 	VMOVUPS Y11, 32(R13)
 	ADDQ    $0x40, CX
 	ADDQ    $0x40, DX
+	DECQ    SI
+	JNZ     tile
+	VZEROUPPER
+	RET
+
+// func halfRows6AVX2(a *byte)
+// Requires: AVX, AVX2
+TEXT ·halfRows6AVX2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ 16(AX), DX
+	MOVQ 24(AX), BX
+	MOVQ 40(AX), SI
+	MOVQ 56(AX), DI
+	MOVQ 64(AX), R8
+	MOVQ 72(AX), R9
+	MOVQ 80(AX), R10
+	MOVQ 88(AX), R11
+	MOVQ 96(AX), R12
+
+tile:
+	VPXOR   Y0, Y0, Y0
+	VPXOR   Y1, Y1, Y1
+	VPXOR   Y2, Y2, Y2
+	VPXOR   Y3, Y3, Y3
+	VPXOR   Y4, Y4, Y4
+	VPXOR   Y5, Y5, Y5
+	VPXOR   Y6, Y6, Y6
+	VPXOR   Y7, Y7, Y7
+	VPXOR   Y8, Y8, Y8
+	VPXOR   Y9, Y9, Y9
+	VPXOR   Y10, Y10, Y10
+	VPXOR   Y11, Y11, Y11
+	CMPQ    48(AX), $0x00
+	JNE     begin
+	MOVQ    CX, R13
+	VMOVUPS (R13), Y0
+	VMOVUPS 32(R13), Y1
+	ADDQ    8(AX), R13
+	VMOVUPS (R13), Y2
+	VMOVUPS 32(R13), Y3
+	ADDQ    8(AX), R13
+	VMOVUPS (R13), Y4
+	VMOVUPS 32(R13), Y5
+	ADDQ    8(AX), R13
+	VMOVUPS (R13), Y6
+	VMOVUPS 32(R13), Y7
+	ADDQ    8(AX), R13
+	VMOVUPS (R13), Y8
+	VMOVUPS 32(R13), Y9
+	ADDQ    8(AX), R13
+	VMOVUPS (R13), Y10
+	VMOVUPS 32(R13), Y11
+
+begin:
+	MOVQ DX, R13
+	XORQ R14, R14
+
+input:
+	VPMOVZXWD    (R13), Y12
+	VPSLLD       $0x10, Y12, Y12
+	VPMOVZXWD    16(R13), Y13
+	VPSLLD       $0x10, Y13, Y13
+	VBROADCASTSS (DI)(R14*4), Y14
+	VMULPS       Y12, Y14, Y15
+	VADDPS       Y15, Y0, Y0
+	VMULPS       Y13, Y14, Y14
+	VADDPS       Y14, Y1, Y1
+	VBROADCASTSS (R8)(R14*4), Y14
+	VMULPS       Y12, Y14, Y15
+	VADDPS       Y15, Y2, Y2
+	VMULPS       Y13, Y14, Y14
+	VADDPS       Y14, Y3, Y3
+	VBROADCASTSS (R9)(R14*4), Y14
+	VMULPS       Y12, Y14, Y15
+	VADDPS       Y15, Y4, Y4
+	VMULPS       Y13, Y14, Y14
+	VADDPS       Y14, Y5, Y5
+	VBROADCASTSS (R10)(R14*4), Y14
+	VMULPS       Y12, Y14, Y15
+	VADDPS       Y15, Y6, Y6
+	VMULPS       Y13, Y14, Y14
+	VADDPS       Y14, Y7, Y7
+	VBROADCASTSS (R11)(R14*4), Y14
+	VMULPS       Y12, Y14, Y15
+	VADDPS       Y15, Y8, Y8
+	VMULPS       Y13, Y14, Y14
+	VADDPS       Y14, Y9, Y9
+	VBROADCASTSS (R12)(R14*4), Y14
+	VMULPS       Y12, Y14, Y12
+	VADDPS       Y12, Y10, Y10
+	VMULPS       Y13, Y14, Y14
+	VADDPS       Y14, Y11, Y11
+	ADDQ         BX, R13
+	INCQ         R14
+	CMPQ         R14, 32(AX)
+	JLT          input
+	CMPQ         48(AX), $0x00
+	JEQ          end
+	MOVQ         CX, R13
+	VADDPS       (R13), Y0, Y0
+	VADDPS       32(R13), Y1, Y1
+	ADDQ         8(AX), R13
+	VADDPS       (R13), Y2, Y2
+	VADDPS       32(R13), Y3, Y3
+	ADDQ         8(AX), R13
+	VADDPS       (R13), Y4, Y4
+	VADDPS       32(R13), Y5, Y5
+	ADDQ         8(AX), R13
+	VADDPS       (R13), Y6, Y6
+	VADDPS       32(R13), Y7, Y7
+	ADDQ         8(AX), R13
+	VADDPS       (R13), Y8, Y8
+	VADDPS       32(R13), Y9, Y9
+	ADDQ         8(AX), R13
+	VADDPS       (R13), Y10, Y10
+	VADDPS       32(R13), Y11, Y11
+
+end:
+	MOVQ    CX, R13
+	VMOVUPS Y0, (R13)
+	VMOVUPS Y1, 32(R13)
+	ADDQ    8(AX), R13
+	VMOVUPS Y2, (R13)
+	VMOVUPS Y3, 32(R13)
+	ADDQ    8(AX), R13
+	VMOVUPS Y4, (R13)
+	VMOVUPS Y5, 32(R13)
+	ADDQ    8(AX), R13
+	VMOVUPS Y6, (R13)
+	VMOVUPS Y7, 32(R13)
+	ADDQ    8(AX), R13
+	VMOVUPS Y8, (R13)
+	VMOVUPS Y9, 32(R13)
+	ADDQ    8(AX), R13
+	VMOVUPS Y10, (R13)
+	VMOVUPS Y11, 32(R13)
+	ADDQ    $0x40, CX
+	ADDQ    $0x20, DX
 	DECQ    SI
 	JNZ     tile
 	VZEROUPPER

@@ -80,10 +80,11 @@ type kernel struct {
 
 // Run takes the frame through the calls.
 func (k *kernel) Run(f *kernels.Frame) error {
-	k.lib.pool.use(k.lib.threads.Prefill)
+	threads := k.lib.threads.Prefill
 	if f.Rows.N <= kernels.DecodeRows {
-		k.lib.pool.use(k.lib.threads.Decode)
+		threads = k.lib.threads.Decode
 	}
+	k.lib.pool.use(threads)
 	for _, s := range k.steps {
 		s.run(f)
 	}

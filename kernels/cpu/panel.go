@@ -11,6 +11,8 @@ type panelLoops struct {
 	bias bool
 	// floatRows multiply so many rows with float32 weights [inputs][16], widest first, down to one row.
 	floatRows []rowsLoop
+	// halfRows are floatRows with weights of bfloat16.
+	halfRows []rowsLoop
 	// exact multiplies one row with exactPanels panels. It takes an exactArgs.
 	exact       func(*byte)
 	exactPanels int
@@ -53,10 +55,10 @@ type int8Args struct {
 // columns. A block is summed from zero and then added; otherwise the sums go on where they were.
 type floatArgs struct {
 	sums    *float32
-	sumStep int // bytes from a row's sums to the next one's
-	w       *float32
-	wStep   int // bytes from an input's weights to the next one's
-	k       int // inputs
+	sumStep int      // bytes from a row's sums to the next one's
+	w       *float32 // of halfRows: *uint16
+	wStep   int      // bytes from an input's weights to the next one's
+	k       int      // inputs
 	tiles   int
 	block   int // 1: a block
 	x       [maxRows]*float32

@@ -32,6 +32,7 @@ var avx2Loops = loops{
 	panels: &panelLoops{
 		int8Rows:  []rowsLoop{{8, int8Rows8AVX2}, {4, int8Rows4AVX2}, {2, int8Rows2AVX2}, {1, int8Rows1AVX2}},
 		floatRows: []rowsLoop{{6, floatRows6AVX2}, {4, floatRows4AVX2}, {2, floatRows2AVX2}, {1, floatRows1AVX2}},
+		halfRows:  []rowsLoop{{6, halfRows6AVX2}, {4, halfRows4AVX2}, {2, halfRows2AVX2}, {1, halfRows1AVX2}},
 		exact:     exactPairAVX2, exactPanels: 2,
 		widen: widenPanelAVX2, transpose: transposeAVX2, dots: dots16AVX2, scaleRound: scaleRoundAVX2, pack: packLinesAVX2,
 	},

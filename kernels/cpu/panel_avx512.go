@@ -36,6 +36,7 @@ var avx512Loops = loops{
 		int8Rows:  avx512Int8(),
 		bias:      cpu.X86.HasAVX512VNNI,
 		floatRows: []rowsLoop{{8, floatRows8AVX512}, {4, floatRows4AVX512}, {2, floatRows2AVX512}, {1, floatRows1AVX512}},
+		halfRows:  []rowsLoop{{8, halfRows8AVX512}, {4, halfRows4AVX512}, {2, halfRows2AVX512}, {1, halfRows1AVX512}},
 		exact:     exactQuadAVX512, exactPanels: 4,
 		widen: widenPanelAVX512, transpose: transposeAVX2, dots: dots16AVX2, scaleRound: scaleRoundAVX2, pack: packLinesAVX2,
 	},

@@ -34,20 +34,40 @@ func int8Rows12VNNI(a *byte)
 //go:noescape
 func floatRows1AVX512(a *byte)
 
+// halfRows1AVX512 takes an floatArgs.
+//
+//go:noescape
+func halfRows1AVX512(a *byte)
+
 // floatRows2AVX512 takes an floatArgs.
 //
 //go:noescape
 func floatRows2AVX512(a *byte)
+
+// halfRows2AVX512 takes an floatArgs.
+//
+//go:noescape
+func halfRows2AVX512(a *byte)
 
 // floatRows4AVX512 takes an floatArgs.
 //
 //go:noescape
 func floatRows4AVX512(a *byte)
 
+// halfRows4AVX512 takes an floatArgs.
+//
+//go:noescape
+func halfRows4AVX512(a *byte)
+
 // floatRows8AVX512 takes an floatArgs.
 //
 //go:noescape
 func floatRows8AVX512(a *byte)
+
+// halfRows8AVX512 takes an floatArgs.
+//
+//go:noescape
+func halfRows8AVX512(a *byte)
 
 // widenPanelAVX512 makes float32 [4*lines][16] of lines of a panel, lines above 0.
 //

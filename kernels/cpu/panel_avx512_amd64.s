@@ -582,6 +582,50 @@ end:
 	VZEROUPPER
 	RET
 
+// func halfRows1AVX512(a *byte)
+// Requires: AVX, AVX512F
+TEXT ·halfRows1AVX512(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ 16(AX), DX
+	MOVQ 40(AX), BX
+	MOVQ 56(AX), SI
+
+tile:
+	VPXORD  Z0, Z0, Z0
+	CMPQ    48(AX), $0x00
+	JNE     begin
+	MOVQ    CX, DI
+	VMOVUPS (DI), Z0
+
+begin:
+	MOVQ DX, DI
+	XORQ R8, R8
+
+input:
+	VPMOVZXWD   (DI), Z1
+	VPSLLD      $0x10, Z1, Z1
+	VMULPS.BCST (SI)(R8*4), Z1, Z1
+	VADDPS      Z1, Z0, Z0
+	ADDQ        24(AX), DI
+	INCQ        R8
+	CMPQ        R8, 32(AX)
+	JLT         input
+	CMPQ        48(AX), $0x00
+	JEQ         end
+	MOVQ        CX, DI
+	VADDPS      (DI), Z0, Z0
+
+end:
+	MOVQ    CX, DI
+	VMOVUPS Z0, (DI)
+	ADDQ    $0x40, CX
+	ADDQ    $0x20, DX
+	DECQ    BX
+	JNZ     tile
+	VZEROUPPER
+	RET
+
 // func floatRows2AVX512(a *byte)
 // Requires: AVX, AVX512F
 TEXT ·floatRows2AVX512(SB), NOSPLIT, $0-8
@@ -630,6 +674,60 @@ end:
 	VMOVUPS Z1, (R8)
 	ADDQ    $0x40, CX
 	ADDQ    $0x40, DX
+	DECQ    BX
+	JNZ     tile
+	VZEROUPPER
+	RET
+
+// func halfRows2AVX512(a *byte)
+// Requires: AVX, AVX512F
+TEXT ·halfRows2AVX512(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ 16(AX), DX
+	MOVQ 40(AX), BX
+	MOVQ 56(AX), SI
+	MOVQ 64(AX), DI
+
+tile:
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	CMPQ    48(AX), $0x00
+	JNE     begin
+	MOVQ    CX, R8
+	VMOVUPS (R8), Z0
+	ADDQ    8(AX), R8
+	VMOVUPS (R8), Z1
+
+begin:
+	MOVQ DX, R8
+	XORQ R9, R9
+
+input:
+	VPMOVZXWD   (R8), Z2
+	VPSLLD      $0x10, Z2, Z2
+	VMULPS.BCST (SI)(R9*4), Z2, Z3
+	VADDPS      Z3, Z0, Z0
+	VMULPS.BCST (DI)(R9*4), Z2, Z2
+	VADDPS      Z2, Z1, Z1
+	ADDQ        24(AX), R8
+	INCQ        R9
+	CMPQ        R9, 32(AX)
+	JLT         input
+	CMPQ        48(AX), $0x00
+	JEQ         end
+	MOVQ        CX, R8
+	VADDPS      (R8), Z0, Z0
+	ADDQ        8(AX), R8
+	VADDPS      (R8), Z1, Z1
+
+end:
+	MOVQ    CX, R8
+	VMOVUPS Z0, (R8)
+	ADDQ    8(AX), R8
+	VMOVUPS Z1, (R8)
+	ADDQ    $0x40, CX
+	ADDQ    $0x20, DX
 	DECQ    BX
 	JNZ     tile
 	VZEROUPPER
@@ -703,6 +801,80 @@ end:
 	VMOVUPS Z3, (R10)
 	ADDQ    $0x40, CX
 	ADDQ    $0x40, DX
+	DECQ    BX
+	JNZ     tile
+	VZEROUPPER
+	RET
+
+// func halfRows4AVX512(a *byte)
+// Requires: AVX, AVX512F
+TEXT ·halfRows4AVX512(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ 16(AX), DX
+	MOVQ 40(AX), BX
+	MOVQ 56(AX), SI
+	MOVQ 64(AX), DI
+	MOVQ 72(AX), R8
+	MOVQ 80(AX), R9
+
+tile:
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	CMPQ    48(AX), $0x00
+	JNE     begin
+	MOVQ    CX, R10
+	VMOVUPS (R10), Z0
+	ADDQ    8(AX), R10
+	VMOVUPS (R10), Z1
+	ADDQ    8(AX), R10
+	VMOVUPS (R10), Z2
+	ADDQ    8(AX), R10
+	VMOVUPS (R10), Z3
+
+begin:
+	MOVQ DX, R10
+	XORQ R11, R11
+
+input:
+	VPMOVZXWD   (R10), Z4
+	VPSLLD      $0x10, Z4, Z4
+	VMULPS.BCST (SI)(R11*4), Z4, Z5
+	VADDPS      Z5, Z0, Z0
+	VMULPS.BCST (DI)(R11*4), Z4, Z5
+	VADDPS      Z5, Z1, Z1
+	VMULPS.BCST (R8)(R11*4), Z4, Z5
+	VADDPS      Z5, Z2, Z2
+	VMULPS.BCST (R9)(R11*4), Z4, Z4
+	VADDPS      Z4, Z3, Z3
+	ADDQ        24(AX), R10
+	INCQ        R11
+	CMPQ        R11, 32(AX)
+	JLT         input
+	CMPQ        48(AX), $0x00
+	JEQ         end
+	MOVQ        CX, R10
+	VADDPS      (R10), Z0, Z0
+	ADDQ        8(AX), R10
+	VADDPS      (R10), Z1, Z1
+	ADDQ        8(AX), R10
+	VADDPS      (R10), Z2, Z2
+	ADDQ        8(AX), R10
+	VADDPS      (R10), Z3, Z3
+
+end:
+	MOVQ    CX, R10
+	VMOVUPS Z0, (R10)
+	ADDQ    8(AX), R10
+	VMOVUPS Z1, (R10)
+	ADDQ    8(AX), R10
+	VMOVUPS Z2, (R10)
+	ADDQ    8(AX), R10
+	VMOVUPS Z3, (R10)
+	ADDQ    $0x40, CX
+	ADDQ    $0x20, DX
 	DECQ    BX
 	JNZ     tile
 	VZEROUPPER
@@ -816,6 +988,120 @@ end:
 	VMOVUPS Z7, (R14)
 	ADDQ    $0x40, CX
 	ADDQ    $0x40, DX
+	DECQ    BX
+	JNZ     tile
+	VZEROUPPER
+	RET
+
+// func halfRows8AVX512(a *byte)
+// Requires: AVX, AVX512F
+TEXT ·halfRows8AVX512(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ 16(AX), DX
+	MOVQ 40(AX), BX
+	MOVQ 56(AX), SI
+	MOVQ 64(AX), DI
+	MOVQ 72(AX), R8
+	MOVQ 80(AX), R9
+	MOVQ 88(AX), R10
+	MOVQ 96(AX), R11
+	MOVQ 104(AX), R12
+	MOVQ 112(AX), R13
+
+tile:
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
+	VPXORD  Z6, Z6, Z6
+	VPXORD  Z7, Z7, Z7
+	CMPQ    48(AX), $0x00
+	JNE     begin
+	MOVQ    CX, R14
+	VMOVUPS (R14), Z0
+	ADDQ    8(AX), R14
+	VMOVUPS (R14), Z1
+	ADDQ    8(AX), R14
+	VMOVUPS (R14), Z2
+	ADDQ    8(AX), R14
+	VMOVUPS (R14), Z3
+	ADDQ    8(AX), R14
+	VMOVUPS (R14), Z4
+	ADDQ    8(AX), R14
+	VMOVUPS (R14), Z5
+	ADDQ    8(AX), R14
+	VMOVUPS (R14), Z6
+	ADDQ    8(AX), R14
+	VMOVUPS (R14), Z7
+
+begin:
+	MOVQ DX, R14
+	XORQ R15, R15
+
+input:
+	VPMOVZXWD   (R14), Z8
+	VPSLLD      $0x10, Z8, Z8
+	VMULPS.BCST (SI)(R15*4), Z8, Z9
+	VADDPS      Z9, Z0, Z0
+	VMULPS.BCST (DI)(R15*4), Z8, Z9
+	VADDPS      Z9, Z1, Z1
+	VMULPS.BCST (R8)(R15*4), Z8, Z9
+	VADDPS      Z9, Z2, Z2
+	VMULPS.BCST (R9)(R15*4), Z8, Z9
+	VADDPS      Z9, Z3, Z3
+	VMULPS.BCST (R10)(R15*4), Z8, Z9
+	VADDPS      Z9, Z4, Z4
+	VMULPS.BCST (R11)(R15*4), Z8, Z9
+	VADDPS      Z9, Z5, Z5
+	VMULPS.BCST (R12)(R15*4), Z8, Z9
+	VADDPS      Z9, Z6, Z6
+	VMULPS.BCST (R13)(R15*4), Z8, Z8
+	VADDPS      Z8, Z7, Z7
+	ADDQ        24(AX), R14
+	INCQ        R15
+	CMPQ        R15, 32(AX)
+	JLT         input
+	CMPQ        48(AX), $0x00
+	JEQ         end
+	MOVQ        CX, R14
+	VADDPS      (R14), Z0, Z0
+	ADDQ        8(AX), R14
+	VADDPS      (R14), Z1, Z1
+	ADDQ        8(AX), R14
+	VADDPS      (R14), Z2, Z2
+	ADDQ        8(AX), R14
+	VADDPS      (R14), Z3, Z3
+	ADDQ        8(AX), R14
+	VADDPS      (R14), Z4, Z4
+	ADDQ        8(AX), R14
+	VADDPS      (R14), Z5, Z5
+	ADDQ        8(AX), R14
+	VADDPS      (R14), Z6, Z6
+	ADDQ        8(AX), R14
+	VADDPS      (R14), Z7, Z7
+
+end:
+	MOVQ    CX, R14
+	VMOVUPS Z0, (R14)
+	ADDQ    8(AX), R14
+	VMOVUPS Z1, (R14)
+	ADDQ    8(AX), R14
+	VMOVUPS Z2, (R14)
+	ADDQ    8(AX), R14
+	VMOVUPS Z3, (R14)
+	ADDQ    8(AX), R14
+	VMOVUPS Z4, (R14)
+	ADDQ    8(AX), R14
+	VMOVUPS Z5, (R14)
+	ADDQ    8(AX), R14
+	VMOVUPS Z6, (R14)
+	ADDQ    8(AX), R14
+	VMOVUPS Z7, (R14)
+	ADDQ    $0x40, CX
+	ADDQ    $0x20, DX
 	DECQ    BX
 	JNZ     tile
 	VZEROUPPER

@@ -11,7 +11,8 @@ import (
 func init() {
 	units["float_avx2"] = func(c *build.Context) {
 		for _, rows := range []int{1, 2, 4, 6} {
-			floatRowsAVX2(c, rows)
+			floatRowsAVX2(c, fmt.Sprintf("floatRows%dAVX2", rows), rows, false)
+			floatRowsAVX2(c, fmt.Sprintf("halfRows%dAVX2", rows), rows, true)
 		}
 		widenPanelAVX2(c)
 		exactPairAVX2(c)
@@ -21,9 +22,9 @@ func init() {
 }
 
 // floatRowsAVX2: sums[r] += x[r][k] * w[k] for 16 columns at a time, k ascending, each product rounded. A
-// block is summed from zero and then added.
-func floatRowsAVX2(c *build.Context, rows int) {
-	a := function(c, fmt.Sprintf("floatRows%dAVX2", rows), "floatArgs")
+// block is summed from zero and then added. half: the weights are bfloat16.
+func floatRowsAVX2(c *build.Context, name string, rows int, half bool) {
+	a := function(c, name, "floatArgs")
 	sums, w, wStep, tiles := field(c, a, floatSums), field(c, a, floatW), field(c, a, floatWStep), field(c, a, floatTiles)
 	x := make([]reg.GPVirtual, rows)
 	for r := range x {
@@ -53,8 +54,15 @@ func floatRowsAVX2(c *build.Context, rows int) {
 	c.XORQ(k, k)
 	c.Label("input")
 	w0, w1 := c.YMM(), c.YMM()
-	c.VMOVUPS(at(wp, 0), w0)
-	c.VMOVUPS(at(wp, 32), w1)
+	if half {
+		for i, v := range []reg.VecVirtual{w0, w1} {
+			c.VPMOVZXWD(at(wp, 16*i), v)
+			c.VPSLLD(operand.U8(16), v, v)
+		}
+	} else {
+		c.VMOVUPS(at(wp, 0), w0)
+		c.VMOVUPS(at(wp, 32), w1)
+	}
 	for r := range rows {
 		xb, p := c.YMM(), c.YMM()
 		c.VBROADCASTSS(indexed(x[r], k, 4, 0), xb)
@@ -73,11 +81,19 @@ func floatRowsAVX2(c *build.Context, rows int) {
 	c.Label("end")
 	each(func(m operand.Mem, acc reg.VecVirtual) { c.VMOVUPS(acc, m) })
 	c.ADDQ(imm(64), sums)
-	c.ADDQ(imm(64), w)
+	c.ADDQ(imm(tileBytes(half)), w)
 	c.DECQ(tiles)
 	c.JNZ(operand.LabelRef("tile"))
 	c.VZEROUPPER()
 	c.RET()
+}
+
+// tileBytes is the size of 16 columns of weights.
+func tileBytes(half bool) int {
+	if half {
+		return 32
+	}
+	return 64
 }
 
 // widenInput makes float32 of input j of a half line of int8.

@@ -14,7 +14,8 @@ func init() {
 			int8RowsVNNI(c, rows)
 		}
 		for _, rows := range []int{1, 2, 4, 8} {
-			floatRowsAVX512(c, rows)
+			floatRowsAVX512(c, fmt.Sprintf("floatRows%dAVX512", rows), rows, false)
+			floatRowsAVX512(c, fmt.Sprintf("halfRows%dAVX512", rows), rows, true)
 		}
 		widenPanelAVX512(c)
 		exactQuadAVX512(c)
@@ -97,8 +98,8 @@ func int8RowsVNNI(c *build.Context, rows int) {
 }
 
 // floatRowsAVX512 is floatRowsAVX2 with one register for 16 columns.
-func floatRowsAVX512(c *build.Context, rows int) {
-	a := function(c, fmt.Sprintf("floatRows%dAVX512", rows), "floatArgs")
+func floatRowsAVX512(c *build.Context, name string, rows int, half bool) {
+	a := function(c, name, "floatArgs")
 	sums, w, tiles := field(c, a, floatSums), field(c, a, floatW), field(c, a, floatTiles)
 	x := make([]reg.GPVirtual, rows)
 	for r := range x {
@@ -127,7 +128,12 @@ func floatRowsAVX512(c *build.Context, rows int) {
 	c.XORQ(k, k)
 	c.Label("input")
 	v := c.ZMM()
-	c.VMOVUPS(at(wp, 0), v)
+	if half {
+		c.VPMOVZXWD(at(wp, 0), v)
+		c.VPSLLD(operand.U8(16), v, v)
+	} else {
+		c.VMOVUPS(at(wp, 0), v)
+	}
 	for r := range rows {
 		p := c.ZMM()
 		c.VMULPS_BCST(indexed(x[r], k, 4, 0), v, p)
@@ -143,7 +149,7 @@ func floatRowsAVX512(c *build.Context, rows int) {
 	c.Label("end")
 	each(func(r int) { c.VMOVUPS(acc[r], at(sp, 0)) })
 	c.ADDQ(imm(64), sums)
-	c.ADDQ(imm(64), w)
+	c.ADDQ(imm(tileBytes(half)), w)
 	c.DECQ(tiles)
 	c.JNZ(operand.LabelRef("tile"))
 	c.VZEROUPPER()
