@@ -10,7 +10,7 @@ var avx2Vectors = vectorLoops{
 	mul: mulAVX2, div: divAVX2, add: addAVX2, addTo: addToAVX2, mulAdd: mulAddAVX2, axpy1: axpy1AVX2, axpy4: axpy4AVX2,
 }
 
-// avx512Vectors need AVX-512 F and AVX2.
+// avx512Vectors need AVX2 and AVX-512 F, BW and VL.
 var avx512Vectors = vectorLoops{
 	quantise: quantiseAVX512, widen: widenAVX512, widenScaled: widenScaledAVX512, widenBF16: widenBF16AVX512, toBF16: toBF16AVX512, roundBF16: roundBF16AVX512,
 	sumSquares: sumSquaresAVX512, sumLanes: sumLanesAVX512,

@@ -189,7 +189,7 @@ DATA x42fe0000AVX512<>+56(SB)/8, $0x42fe000042fe0000
 GLOBL x42fe0000AVX512<>(SB), RODATA|NOPTR, $64
 
 // func widenAVX512(dst []float32, q []int8)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL
 TEXT ·widenAVX512(SB), NOSPLIT, $0-48
 	MOVQ dst_base+0(FP), AX
 	MOVQ dst_len+8(FP), CX
@@ -222,25 +222,26 @@ loop3:
 	ADDQ      $0x10, BX
 
 test4:
-	CMPQ        BX, SI
-	JLE         loop3
-	CMPQ        BX, CX
-	JGE         done6
-	SUBQ        BX, CX
-	MOVL        $0x00000001, SI
-	SHLL        CL, SI
-	DECL        SI
-	KMOVW       SI, K1
-	VPMOVSXBD.Z (DX)(BX*1), K1, Z0
-	VCVTDQ2PS   Z0, Z0
-	VMOVUPS     Z0, K1, (AX)(BX*4)
+	CMPQ       BX, SI
+	JLE        loop3
+	CMPQ       BX, CX
+	JGE        done6
+	SUBQ       BX, CX
+	MOVL       $0x00000001, SI
+	SHLL       CL, SI
+	DECL       SI
+	KMOVW      SI, K1
+	VMOVDQU8.Z (DX)(BX*1), K1, X0
+	VPMOVSXBD  X0, Z0
+	VCVTDQ2PS  Z0, Z0
+	VMOVUPS    Z0, K1, (AX)(BX*4)
 
 done6:
 	VZEROUPPER
 	RET
 
 // func widenScaledAVX512(dst []float32, q []int8, scale []float32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL
 TEXT ·widenScaledAVX512(SB), NOSPLIT, $0-72
 	MOVQ dst_base+0(FP), AX
 	MOVQ dst_len+8(FP), CX
@@ -304,28 +305,29 @@ loop3:
 	ADDQ      $0x10, SI
 
 test4:
-	CMPQ        SI, DI
-	JLE         loop3
-	CMPQ        SI, CX
-	JGE         done6
-	SUBQ        SI, CX
-	MOVL        $0x00000001, DI
-	SHLL        CL, DI
-	DECL        DI
-	KMOVW       DI, K1
-	VPMOVSXBD.Z (DX)(SI*1), K1, Z0
-	VCVTDQ2PS   Z0, Z0
-	VMOVUPS.Z   (BX)(SI*4), K1, Z1
-	VMULPS      Z1, Z0, Z0
-	VPSRLD      $0x10, Z0, Z1
-	VPANDD      x00000001AVX512<>+0(SB), Z1, Z1
-	VPADDD      x00007fffAVX512<>+0(SB), Z0, Z2
-	VPADDD      Z1, Z2, Z1
-	VPORD       x00400000AVX512<>+0(SB), Z0, Z2
-	VCMPPS      $0x03, Z0, Z0, K2
-	VBLENDMPS   Z2, Z1, K2, Z5
-	VPANDD      xffff0000AVX512<>+0(SB), Z5, Z0
-	VMOVUPS     Z0, K1, (AX)(SI*4)
+	CMPQ       SI, DI
+	JLE        loop3
+	CMPQ       SI, CX
+	JGE        done6
+	SUBQ       SI, CX
+	MOVL       $0x00000001, DI
+	SHLL       CL, DI
+	DECL       DI
+	KMOVW      DI, K1
+	VMOVDQU8.Z (DX)(SI*1), K1, X0
+	VPMOVSXBD  X0, Z0
+	VCVTDQ2PS  Z0, Z0
+	VMOVUPS.Z  (BX)(SI*4), K1, Z1
+	VMULPS     Z1, Z0, Z0
+	VPSRLD     $0x10, Z0, Z1
+	VPANDD     x00000001AVX512<>+0(SB), Z1, Z1
+	VPADDD     x00007fffAVX512<>+0(SB), Z0, Z2
+	VPADDD     Z1, Z2, Z1
+	VPORD      x00400000AVX512<>+0(SB), Z0, Z2
+	VCMPPS     $0x03, Z0, Z0, K2
+	VBLENDMPS  Z2, Z1, K2, Z5
+	VPANDD     xffff0000AVX512<>+0(SB), Z5, Z0
+	VMOVUPS    Z0, K1, (AX)(SI*4)
 
 done6:
 	VZEROUPPER
@@ -372,7 +374,7 @@ DATA xffff0000AVX512<>+56(SB)/8, $0xffff0000ffff0000
 GLOBL xffff0000AVX512<>(SB), RODATA|NOPTR, $64
 
 // func widenBF16AVX512(dst []float32, b []uint16)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL
 TEXT ·widenBF16AVX512(SB), NOSPLIT, $0-48
 	MOVQ dst_base+0(FP), AX
 	MOVQ dst_len+8(FP), CX
@@ -414,7 +416,8 @@ test4:
 	SHLL        CL, SI
 	DECL        SI
 	KMOVW       SI, K1
-	VPMOVZXWD.Z (DX)(BX*2), K1, Z0
+	VMOVDQU16.Z (DX)(BX*2), K1, Y0
+	VPMOVZXWD   Y0, Z0
 	VPSLLD      $0x10, Z0, Z0
 	VMOVUPS     Z0, K1, (AX)(BX*4)
 

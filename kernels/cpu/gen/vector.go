@@ -17,7 +17,7 @@ import (
 // result, operands in the order of the formula.
 type vec struct {
 	*build.Context
-	lanes  int    // 8: AVX2; 16: AVX-512 F
+	lanes  int    // 8: AVX2; 16: AVX-512 F, BW, VL
 	suffix string // of the functions' names
 	consts map[uint32]operand.Mem
 	labels int
@@ -239,21 +239,24 @@ func (v *vec) load(base reg.Register) reg.VecVirtual {
 
 // loadInt8 is the loop's elements of an []int8 as 32-bit integers.
 func (v *vec) loadInt8(base reg.Register) reg.VecVirtual {
-	return v.loadWide(v.place(base, 1), v.MOVBLSX, func(m, r operand.Op) { v.VPMOVSXBD(m, r) }, v.VPMOVSXBD_Z)
+	return v.loadWide(v.place(base, 1), v.MOVBLSX, func(m, r operand.Op) { v.VPMOVSXBD(m, r) }, v.VMOVDQU8_Z, v.XMM())
 }
 
 // loadUint16 is the loop's elements of a []uint16 as 32-bit integers.
 func (v *vec) loadUint16(base reg.Register) reg.VecVirtual {
-	return v.loadWide(v.place(base, 2), v.MOVWLZX, func(m, r operand.Op) { v.VPMOVZXWD(m, r) }, v.VPMOVZXWD_Z)
+	return v.loadWide(v.place(base, 2), v.MOVWLZX, func(m, r operand.Op) { v.VPMOVZXWD(m, r) }, v.VMOVDQU16_Z, v.YMM())
 }
 
-func (v *vec) loadWide(m operand.Mem, single, whole func(m, r operand.Op), masked func(m, k, r operand.Op)) reg.VecVirtual {
+// loadWide loads one element, a vector, or, into a narrow register first, what there is of one: an instruction
+// that loads under a mask and widens should not touch what is missing either, but an emulator does.
+func (v *vec) loadWide(m operand.Mem, single, whole func(m, r operand.Op), masked func(m, k, r operand.Op), narrow reg.VecVirtual) reg.VecVirtual {
 	r := v.new()
 	switch {
 	case !v.rest:
 		whole(m, r)
 	case v.lanes == 16:
-		masked(m, v.mask, r)
+		masked(m, v.mask, narrow)
+		whole(narrow, r)
 	default:
 		one := v.GP32()
 		single(m, one)
