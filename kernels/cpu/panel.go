@@ -29,6 +29,9 @@ type panelLoops struct {
 	pack func(dst, src *int8, stride, lines int)
 }
 
+// The assembly counts on blocks of 32 lines.
+var _ [kernels.BlockRows - 32*kernels.LineInputs]struct{} = [0]struct{}{}
+
 // rowsLoop is a loop for a number of rows.
 type rowsLoop struct {
 	rows int
