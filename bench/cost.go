@@ -9,7 +9,7 @@ import (
 
 // cost is what a token takes, counted from the weights as they are in memory.
 type cost struct {
-	dense  int64 // bytes of weights that every batch reads once: all but experts; of the embedding one row, and all of the head
+	dense  int64 // bytes of weights that every batch reads once: all but experts; of the embedding one row, and all of the head, which may be its own
 	expert int64 // bytes of one expert, on average over the layers
 	pairs  int   // experts that a token uses, over all layers
 	cache  int64 // bytes of keys and values of one position, all layers
@@ -30,6 +30,11 @@ func costOf(c model.Config, w stages.Weights, p router.Policy, a kernels.Arith) 
 	}
 	add(plan.Embed)
 	add(plan.Head)
+	if own := stages.HeadBytes(c, a); own > 0 {
+		for _, e := range w[model.Embedding] {
+			n.dense += own - weightBytes(e)
+		}
+	}
 	for l := range n.layers {
 		add(plan.Before(l))
 		add(plan.After(l))

@@ -178,6 +178,7 @@ func (pl *planned) readLoad(c *cli.Context) (err error) {
 	}
 	blocks := sequences * ((pl.context + kernels.BlockTokens - 1) / kernels.BlockTokens)
 	pl.quantities.Cache = stages.CacheSize{Blocks: blocks, Half: stages.HalfCache(pl.arith)}
+	pl.quantities.Head = stages.HeadBytes(pl.config, pl.arith)
 	pl.quantities.Limits = stages.Limits{Rows: rows, Draws: sequences, Sequences: sequences, Experts: pl.config.Model.NumExperts}
 	return nil
 }

@@ -65,7 +65,7 @@ func (pl *planned) report() planReport {
 	c, q := pl.config, pl.quantities
 	r := planReport{Model: pl.name, Parameters: place.Parameters(c), ActiveParameters: place.Active(c, pl.policy.Count),
 		Files: pl.files, CheckpointBytes: pl.bytes, KVBytesPerToken: place.CacheBytesPerToken(c, q.Cache.Half), KVType: "float32",
-		HopBytes: place.BoundaryBytes(c, 4), ReadBytes: place.ReadBytes(c, q.Storage, pl.policy.Count, 1), Arith: pl.arith.String(),
+		HopBytes: place.BoundaryBytes(c, 4), ReadBytes: place.ReadBytes(c, q.Storage, q.Head, pl.policy.Count, 1), Arith: pl.arith.String(),
 		Experts: pl.policy.String(), Sequences: q.Limits.Sequences, Context: pl.context}
 	if q.Cache.Half {
 		r.KVType = "bfloat16"
@@ -100,7 +100,7 @@ func (pl *planned) bound() *boundReport {
 		return nil
 	}
 	rate := func(tokens int) float64 { // of one device, were all layers on it
-		return float64(tokens) * float64(pl.bandwidth) / float64(place.ReadBytes(pl.config, pl.quantities.Storage, pl.policy.Count, tokens))
+		return float64(tokens) * float64(pl.bandwidth) / float64(place.ReadBytes(pl.config, pl.quantities.Storage, pl.quantities.Head, pl.policy.Count, tokens))
 	}
 	n := pl.quantities.Limits.Sequences
 	busy := map[int]bool{}

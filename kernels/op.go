@@ -98,8 +98,9 @@ func (o Op) String() string {
 type Arith uint8
 
 const (
-	// Int8 quantises activations per block to int8 and sums in int32 wherever the weight is int8;
-	// everything else is as in Exact. The fast default.
+	// Int8 quantises activations per block to int8 and sums in int32 wherever the weight is int8, and
+	// so in the head, whose float32 matrix it quantises as well (quantise.go); everything else is as in
+	// Exact. The fast default.
 	Int8 Arith = iota
 	// Exact keeps float32 activations and sums; int8 weights are multiplied by their scale after the
 	// sum of a scale group. It agrees with the float32 run of the reference to a few 1e-5.

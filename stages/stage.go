@@ -1,6 +1,7 @@
 package stages
 
 import (
+	"errors"
 	"fmt"
 
 	"troupe/kernels"
@@ -20,6 +21,7 @@ type Stage struct {
 	segs   []segment // segs[i] ends at the router of layer Lo+i; the last one leaves the span
 	cache  kernels.Cache
 	arena  *tensor.Arena
+	head   *tensor.Arena // of the head as int8; nil: none
 	drawer *sample.Drawer
 }
 
@@ -64,8 +66,9 @@ func (s *Stage) last() bool { return s.Span.Hi == s.config.Model.NumLayers }
 
 func (s *Stage) compile(w Weights, libs *Libraries, tap Tap) error {
 	var calls []kernels.Call
+	find := w.one
 	add := func(steps []model.Step, layer int) error {
-		more, err := resolve(steps, layer, w.one)
+		more, err := resolve(steps, layer, find)
 		calls = append(calls, more...)
 		return err
 	}
@@ -94,11 +97,48 @@ func (s *Stage) compile(w Weights, libs *Libraries, tap Tap) error {
 		}
 	}
 	if s.last() {
+		if libs.Arith == kernels.Int8 {
+			find = func(name string) (*kernels.Weight, error) { return s.int8Head(w, name) }
+		}
 		if err := add(s.plan.Head, -1); err != nil {
 			return err
 		}
 	}
 	return end()
+}
+
+// HeadBytes is the memory of the head that the last stage makes for an arithmetic, beside the embedding:
+// Int8 has it as int8. 0: the embedding is the head.
+func HeadBytes(c model.Config, a kernels.Arith) int64 {
+	if a != kernels.Int8 {
+		return 0
+	}
+	panels, scales := kernels.HeadBytes(c.Model.EmbSize, c.VocabSize)
+	return panels + scales
+}
+
+// int8Head is a weight of the head under Int8: of a float32 matrix stored output by output, the int8 one.
+func (s *Stage) int8Head(w Weights, name string) (*kernels.Weight, error) {
+	found, err := w.one(name)
+	if err != nil || !found.ByOutput || found.Quantised() {
+		return found, err
+	}
+	panels, scales := kernels.HeadBytes(found.In, found.Out)
+	if panels == 0 {
+		return found, nil
+	}
+	if s.head, err = tensor.NewArena("head", int(panels+scales)+128); err != nil {
+		return nil, err
+	}
+	q, err := tensor.Slice[int8](s.head, int(panels))
+	if err != nil {
+		return nil, err
+	}
+	sc, err := tensor.Slice[float32](s.head, int(scales/4))
+	if err != nil {
+		return nil, err
+	}
+	return kernels.QuantiseHead(found, q, sc), nil
 }
 
 func (s *Stage) newCache(size CacheSize) error {
@@ -135,7 +175,13 @@ func (s *Stage) newCache(size CacheSize) error {
 }
 
 // Close gives the cache's memory back.
-func (s *Stage) Close() error { return s.arena.Close() }
+func (s *Stage) Close() error {
+	var err error
+	if s.head != nil {
+		err = s.head.Close()
+	}
+	return errors.Join(err, s.arena.Close())
+}
 
 // Advance runs a batch to the next router, or out of the span. It returns the layer whose experts are
 // wanted; done tells that the batch has passed the stage (and, on the last one, that it is drawn).

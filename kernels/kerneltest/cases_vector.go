@@ -35,6 +35,10 @@ func vectorCases(add adder) {
 		{32, 20, 4, nil},
 	} {
 		add(fmt.Sprintf("D=%d V=%d draws=%v", h.in, h.out, h.draw), func(s *setup) { makeHead(s, h.in, h.out, h.rows, h.draw, normal) }, kernels.Head)
+		add(fmt.Sprintf("int8 D=%d V=%d draws=%v", h.in, h.out, h.draw), func(s *setup) {
+			makeHead(s, h.in, h.out, h.rows, h.draw, normal)
+			s.calls[0].Weights[0] = s.int8Weight("head", h.in, h.out, max(kernels.HeadGroups(h.in), 1), plain)
+		}, kernels.Head)
 	}
 }
 

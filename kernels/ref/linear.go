@@ -1,8 +1,6 @@
 package ref
 
 import (
-	"math"
-
 	"troupe/kernels"
 	"troupe/tensor"
 )
@@ -106,36 +104,11 @@ func matVecInt8(y, x []float32, w *kernels.Weight) {
 	}
 }
 
-// tinyBlock is the largest value below which a block of activations counts as zero: 127/amax would
-// leave float32 not far below it.
-const tinyBlock = 0x1p-100
-
-// Quantise writes activations as int8 in -127..127 with one scale per block of inputs: the largest
-// magnitude over 127, values rounded to nearest, ties to even. A block with a NaN or an infinity gets
-// the scale NaN, so that whatever reads it is NaN; a block below 2^-100 is zero.
+// Quantise writes activations as int8 with one scale per block of inputs.
 func Quantise(q []int8, scales, x []float32, groups int) {
 	block := 0
 	kernels.Blocks(len(x), groups, func(_, lo, hi int) {
-		top := uint32(0)
-		for _, v := range x[lo:hi] {
-			top = max(top, math.Float32bits(v)&0x7fffffff)
-		}
-		amax, inv := math.Float32frombits(top), float32(0)
-		switch {
-		case top >= 0x7f800000:
-			scales[block] = float32(math.NaN())
-		case amax < tinyBlock:
-			scales[block] = 0
-		default:
-			scales[block], inv = amax/127, 127/amax
-		}
-		for k := lo; k < hi; k++ {
-			q[k] = 0
-			if inv != 0 {
-				v := float32(float32(x[k]*inv)+magic) - magic
-				q[k] = int8(max(-127, min(127, v)))
-			}
-		}
+		scales[block] = kernels.QuantiseBlock(q[lo:hi], x[lo:hi])
 		block++
 	})
 }

@@ -21,6 +21,7 @@ type Quantities struct {
 	Batches int           // in flight
 	Limits  stages.Limits // of a batch
 	Storage Storage       // nil: int8 where the configuration allows it
+	Head    int64         // bytes of a head of its own (stages.HeadBytes); 0: the embedding is the head
 }
 
 // Budget is what a plan needs.
@@ -37,9 +38,10 @@ type Budget struct {
 func (p Plan) Budget(c model.Config, q Quantities) Budget {
 	w := newWeights(c)
 	b := Budget{Devices: make([]Memory, len(p.Devices))}
-	p.parts(w, func(device int, t model.Tensor, of int64) {
+	p.parts(w, q.Head > 0, func(device int, t model.Tensor, of int64) {
 		b.Devices[device].Weights += q.Storage.Bytes(t) / of
 	})
+	b.Devices[p.Stages[len(p.Stages)-1].Device].Weights += q.Head
 	layers := make([]int, len(p.Devices))
 	for _, s := range p.Stages {
 		layers[s.Device] += s.Span.Hi - s.Span.Lo
@@ -51,20 +53,21 @@ func (p Plan) Budget(c model.Config, q Quantities) Budget {
 	for _, t := range w.tensors {
 		b.Host.Weights += q.Storage.Bytes(t)
 	}
+	b.Host.Weights += q.Head
 	b.Host.Cache = stages.CacheBytes(c, c.Model.NumLayers, q.Cache)
 	b.Host.Batches = int64(q.Batches) * w.batchBytes(q.Limits, true)
 	return b
 }
 
 // parts calls f for everything that a device needs: whole tensors (of = 1), or one of the equal parts of
-// a tensor for an expert that lives there.
-func (p Plan) parts(w weights, f func(device int, t model.Tensor, of int64)) {
+// a tensor for an expert that lives there. ownHead: the embedding is not the head.
+func (p Plan) parts(w weights, ownHead bool, f func(device int, t model.Tensor, of int64)) {
 	names := make([]map[string]bool, len(p.Devices)) // of tensors that the device's stages read
 	for i := range names {
 		names[i] = map[string]bool{}
 	}
 	for _, s := range p.Stages {
-		w.ofStage(s.Span, names[s.Device])
+		w.ofStage(s.Span, ownHead, names[s.Device])
 	}
 	for _, t := range w.tensors {
 		if w.expert[t.Name] {

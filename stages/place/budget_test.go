@@ -33,6 +33,12 @@ func TestBudgetOfWeights(t *testing.T) {
 		if three.Host.Weights != sum || got != sum+sizes[model.Embedding] {
 			t.Errorf("%s: three devices: together %d bytes, host %d, want %d and the embedding (%d) twice", storage, got, three.Host.Weights, sum, sizes[model.Embedding])
 		}
+		q.Head = 1000
+		own := mustMake(t, c, cpus(3), Options{}).Budget(c, q)
+		if own.Host.Weights != sum+1000 || own.Devices[0] != three.Devices[0] || own.Devices[2].Weights != three.Devices[2].Weights-sizes[model.Embedding]+1000 {
+			t.Errorf("%s: three devices and a head of 1000 bytes: %+v, want it in the place of the embedding: %+v", storage, own, three)
+		}
+		q.Head = 0
 		apart := mustMake(t, c, cpus(1), Options{ExpertDevices: cpus(2)}).Budget(c, q)
 		expert := int64(0)
 		for _, name := range model.NewPlan(c).Expert(0).Weights {
@@ -61,7 +67,7 @@ func TestBudgetNamesWhatStagesRead(t *testing.T) {
 	w := newWeights(c)
 	for _, s := range mustMake(t, c, cpus(3), Options{}).Stages {
 		names := map[string]bool{}
-		w.ofStage(s.Span, names)
+		w.ofStage(s.Span, false, names)
 		open := func(without string) error {
 			some := maps.Clone(all)
 			maps.DeleteFunc(some, func(name string, _ []*kernels.Weight) bool { return !names[name] || name == without })

@@ -29,12 +29,15 @@ func Active(c model.Config, count func(layer int) int) int64 {
 
 // ReadBytes is the number of weight bytes that a batch of tokens reads, one token a sequence, expected
 // for independent uniform routing: what bounds the speed of decoding from memory. Real routing is
-// correlated and reads less. For a single token it is exact.
-func ReadBytes(c model.Config, storage Storage, count func(layer int) int, tokens int) int64 {
-	sum := 0.0
+// correlated and reads less. For a single token it is exact, but for the rows of the embedding that are
+// looked up. head is the bytes of a head of its own (stages.HeadBytes), which is then read in the place of the embedding.
+func ReadBytes(c model.Config, storage Storage, head int64, count func(layer int) int, tokens int) int64 {
+	sum := float64(head)
 	w := newWeights(c)
 	for _, t := range w.tensors {
-		sum += float64(storage.Bytes(t)) * w.share(t, count, tokens)
+		if t.Name != model.Embedding || head == 0 {
+			sum += float64(storage.Bytes(t)) * w.share(t, count, tokens)
+		}
 	}
 	return int64(math.Round(sum))
 }

@@ -4,7 +4,9 @@ import (
 	"math"
 	"testing"
 
+	"troupe/kernels"
 	"troupe/model"
+	"troupe/stages"
 )
 
 func preset(t *testing.T, name string) model.Config {
@@ -41,9 +43,11 @@ func TestGrok1Counts(t *testing.T) {
 		{"KV of a token, float32", CacheBytesPerToken(c, false), 512 << 10},
 		{"KV of 8192 tokens, bf16", 8192 * CacheBytesPerToken(c, true), 2 << 30},
 		{"boundary of a token, bf16", BoundaryBytes(c, 2), 12 << 10},
-		{"read for a token, int8", ReadBytes(c, nil, uniform(2), 1), Active(c, uniform(2)) + 3*(vocab*emb+layers*(4*emb+8*emb)+emb) +
+		{"read for a token, int8 with a head of its own", ReadBytes(c, nil, stages.HeadBytes(c, kernels.Int8), uniform(2), 1),
+			ReadBytes(c, nil, 0, uniform(2), 1) - 4*vocab*emb + vocab*emb + 4*48*vocab},
+		{"read for a token, int8", ReadBytes(c, nil, 0, uniform(2), 1), Active(c, uniform(2)) + 3*(vocab*emb+layers*(4*emb+8*emb)+emb) +
 			4*layers*(2*(2*ffn+8*emb)+emb+2*1024+8*emb)},
-		{"read for a token, float32", ReadBytes(c, func(model.Tensor) Stored { return Stored{} }, uniform(2), 1), 4 * Active(c, uniform(2))},
+		{"read for a token, float32", ReadBytes(c, func(model.Tensor) Stored { return Stored{} }, 0, uniform(2), 1), 4 * Active(c, uniform(2))},
 	} {
 		if test.got != test.want {
 			t.Errorf("%s: %d, want %d", test.what, test.got, test.want)
@@ -60,9 +64,9 @@ func TestGrok1Counts(t *testing.T) {
 	near("experts hit by 4 tokens", ExpertsHit(8, 2, 4), 5.47, 0.01)
 	// Bytes that n tokens read together, over those of one, when every weight takes the same.
 	plain := func(model.Tensor) Stored { return Stored{} }
-	one := float64(ReadBytes(c, plain, uniform(2), 1))
+	one := float64(ReadBytes(c, plain, 0, uniform(2), 1))
 	for n, want := range map[int]float64{1: 1, 2: 1.69, 3: 2.21, 4: 2.60, 5: 2.89, 8: 3.40, 16: 3.73, 32: 3.77} {
-		near("reading for several tokens", float64(ReadBytes(c, plain, uniform(2), n))/one, want, 0.011)
+		near("reading for several tokens", float64(ReadBytes(c, plain, 0, uniform(2), n))/one, want, 0.011)
 	}
 }
 

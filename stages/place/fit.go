@@ -25,7 +25,8 @@ func (p Plan) Fit(c model.Config, q Quantities) []Fit {
 	matrices := make([]int64, len(p.Devices)) // weights that may be int8
 	bytes := make([]int64, len(p.Devices))    // theirs
 	outside := make([]int64, len(p.Devices))  // bytes outside the layers
-	p.parts(w, func(device int, t model.Tensor, of int64) {
+	outside[p.Stages[len(p.Stages)-1].Device] += q.Head
+	p.parts(w, q.Head > 0, func(device int, t model.Tensor, of int64) {
 		if len(t.Int8) > 0 {
 			matrices[device] += elements(t) / of
 			bytes[device] += q.Storage.Bytes(t) / of

@@ -81,11 +81,14 @@ func (w weights) share(t model.Tensor, count func(layer int) int, tokens int) fl
 }
 
 // ofStage collects the names of what a span of layers reads, experts apart: as stages.NewStage does.
-func (w weights) ofStage(s stages.Span, names map[string]bool) {
+// ownHead: the embedding is not the head.
+func (w weights) ofStage(s stages.Span, ownHead bool, names map[string]bool) {
 	add := func(steps []model.Step) {
 		for _, step := range steps {
 			for _, name := range step.Weights {
-				names[name] = true
+				if step.Op != kernels.Head || !ownHead {
+					names[name] = true
+				}
 			}
 		}
 	}
