@@ -27,6 +27,9 @@ func main() {
 			log.Fatalf("gen: %s: %v", name, err)
 		}
 	}
+	if err := generateARM64(); err != nil {
+		log.Fatalf("gen: %v", err)
+	}
 }
 
 func generate(name string, write func(*build.Context)) error {
