@@ -29,8 +29,9 @@ var neonLoops = loops{
 	panels: &panelLoops{
 		int8Rows:  neonInt8(cpu.ARM64.HasASIMDDP),
 		floatRows: []rowsLoop{{4, floatRows4NEON}, {2, floatRows2NEON}, {1, floatRows1NEON}},
+		halfRows:  []rowsLoop{{4, halfRows4NEON}, {2, halfRows2NEON}, {1, halfRows1NEON}},
 		exact:     exactPairNEON, exactPanels: 2,
-		widen: widenPanelNEON, transpose: transposeNEON, scaleRound: scaleRoundNEON, pack: packLinesNEON,
+		widen: widenPanelNEON, transpose: transposeNEON, dots: dots16NEON, scaleRound: scaleRoundNEON, pack: packLinesNEON,
 	},
 }
 

@@ -49,15 +49,30 @@ func int8Rows8NEON(a *byte)
 //go:noescape
 func floatRows1NEON(a *byte)
 
+// halfRows1NEON takes an floatArgs.
+//
+//go:noescape
+func halfRows1NEON(a *byte)
+
 // floatRows2NEON takes an floatArgs.
 //
 //go:noescape
 func floatRows2NEON(a *byte)
 
+// halfRows2NEON takes an floatArgs.
+//
+//go:noescape
+func halfRows2NEON(a *byte)
+
 // floatRows4NEON takes an floatArgs.
 //
 //go:noescape
 func floatRows4NEON(a *byte)
+
+// halfRows4NEON takes an floatArgs.
+//
+//go:noescape
+func halfRows4NEON(a *byte)
 
 // exactPairNEON takes an exactArgs.
 //
@@ -73,6 +88,11 @@ func widenPanelNEON(dst *float32, w *int8, lines int)
 //
 //go:noescape
 func transposeNEON(dst, src *float32, stride, n int)
+
+// dots16NEON takes an dotArgs.
+//
+//go:noescape
+func dots16NEON(a *byte)
 
 // scaleRoundNEON multiplies n rows of 16 by a scale for each column and rounds to bfloat16.
 //

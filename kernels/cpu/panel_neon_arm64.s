@@ -2515,6 +2515,146 @@ end:
 	BNE tile
 	RET
 
+// func halfRows1NEON
+TEXT ·halfRows1NEON(SB), NOSPLIT, $0-8
+	MOVD a+0(FP), R0
+	MOVD 0(R0), R1
+	MOVD 8(R0), R2
+	MOVD 16(R0), R3
+	MOVD 24(R0), R4
+	MOVD 40(R0), R5
+	MOVD 48(R0), R6
+tile:
+	WORD $0x4f00041c // movi	v28.4s, #0x0
+	WORD $0x4f00041d // movi	v29.4s, #0x0
+	WORD $0x4f00041e // movi	v30.4s, #0x0
+	WORD $0x4f00041f // movi	v31.4s, #0x0
+	CBNZ R6, begin
+	MOVD R1, R9
+	FMOVQ 0(R9), F28
+	FMOVQ 16(R9), F29
+	FMOVQ 32(R9), F30
+	FMOVQ 48(R9), F31
+	ADD R2, R9
+begin:
+	MOVD R3, R8
+	MOVD 56(R0), R10
+	MOVD 32(R0), R7
+	SUBS $4, R7
+	BLT few
+four:
+	FMOVQ 0(R10), F0
+	ADD $16, R10
+	FMOVQ 0(R8), F1
+	WORD $0x2e613822 // shll	v2.4s, v1.4h, #16
+	WORD $0x6e613821 // shll2	v1.4s, v1.8h, #16
+	FMOVQ 16(R8), F3
+	WORD $0x2e613864 // shll	v4.4s, v3.4h, #16
+	WORD $0x6e613863 // shll2	v3.4s, v3.8h, #16
+	ADD R4, R8
+	WORD $0x4f809042 // fmul	v2.4s, v2.4s, v0.s[0]
+	WORD $0x4f809021 // fmul	v1.4s, v1.4s, v0.s[0]
+	WORD $0x4f809084 // fmul	v4.4s, v4.4s, v0.s[0]
+	WORD $0x4f809063 // fmul	v3.4s, v3.4s, v0.s[0]
+	WORD $0x4e22d79c // fadd	v28.4s, v28.4s, v2.4s
+	WORD $0x4e21d7bd // fadd	v29.4s, v29.4s, v1.4s
+	WORD $0x4e24d7de // fadd	v30.4s, v30.4s, v4.4s
+	WORD $0x4e23d7ff // fadd	v31.4s, v31.4s, v3.4s
+	FMOVQ 0(R8), F1
+	WORD $0x2e613822 // shll	v2.4s, v1.4h, #16
+	WORD $0x6e613821 // shll2	v1.4s, v1.8h, #16
+	FMOVQ 16(R8), F3
+	WORD $0x2e613864 // shll	v4.4s, v3.4h, #16
+	WORD $0x6e613863 // shll2	v3.4s, v3.8h, #16
+	ADD R4, R8
+	WORD $0x4fa09042 // fmul	v2.4s, v2.4s, v0.s[1]
+	WORD $0x4fa09021 // fmul	v1.4s, v1.4s, v0.s[1]
+	WORD $0x4fa09084 // fmul	v4.4s, v4.4s, v0.s[1]
+	WORD $0x4fa09063 // fmul	v3.4s, v3.4s, v0.s[1]
+	WORD $0x4e22d79c // fadd	v28.4s, v28.4s, v2.4s
+	WORD $0x4e21d7bd // fadd	v29.4s, v29.4s, v1.4s
+	WORD $0x4e24d7de // fadd	v30.4s, v30.4s, v4.4s
+	WORD $0x4e23d7ff // fadd	v31.4s, v31.4s, v3.4s
+	FMOVQ 0(R8), F1
+	WORD $0x2e613822 // shll	v2.4s, v1.4h, #16
+	WORD $0x6e613821 // shll2	v1.4s, v1.8h, #16
+	FMOVQ 16(R8), F3
+	WORD $0x2e613864 // shll	v4.4s, v3.4h, #16
+	WORD $0x6e613863 // shll2	v3.4s, v3.8h, #16
+	ADD R4, R8
+	WORD $0x4f809842 // fmul	v2.4s, v2.4s, v0.s[2]
+	WORD $0x4f809821 // fmul	v1.4s, v1.4s, v0.s[2]
+	WORD $0x4f809884 // fmul	v4.4s, v4.4s, v0.s[2]
+	WORD $0x4f809863 // fmul	v3.4s, v3.4s, v0.s[2]
+	WORD $0x4e22d79c // fadd	v28.4s, v28.4s, v2.4s
+	WORD $0x4e21d7bd // fadd	v29.4s, v29.4s, v1.4s
+	WORD $0x4e24d7de // fadd	v30.4s, v30.4s, v4.4s
+	WORD $0x4e23d7ff // fadd	v31.4s, v31.4s, v3.4s
+	FMOVQ 0(R8), F1
+	WORD $0x2e613822 // shll	v2.4s, v1.4h, #16
+	WORD $0x6e613821 // shll2	v1.4s, v1.8h, #16
+	FMOVQ 16(R8), F3
+	WORD $0x2e613864 // shll	v4.4s, v3.4h, #16
+	WORD $0x6e613863 // shll2	v3.4s, v3.8h, #16
+	ADD R4, R8
+	WORD $0x4fa09842 // fmul	v2.4s, v2.4s, v0.s[3]
+	WORD $0x4fa09821 // fmul	v1.4s, v1.4s, v0.s[3]
+	WORD $0x4fa09884 // fmul	v4.4s, v4.4s, v0.s[3]
+	WORD $0x4fa09860 // fmul	v0.4s, v3.4s, v0.s[3]
+	WORD $0x4e22d79c // fadd	v28.4s, v28.4s, v2.4s
+	WORD $0x4e21d7bd // fadd	v29.4s, v29.4s, v1.4s
+	WORD $0x4e24d7de // fadd	v30.4s, v30.4s, v4.4s
+	WORD $0x4e20d7ff // fadd	v31.4s, v31.4s, v0.4s
+	SUBS $4, R7
+	BGE four
+few:
+	ADDS $4, R7
+	BEQ last
+one:
+	FMOVS 0(R10), F0
+	ADD $4, R10
+	FMOVQ 0(R8), F1
+	WORD $0x2e613822 // shll	v2.4s, v1.4h, #16
+	WORD $0x6e613821 // shll2	v1.4s, v1.8h, #16
+	FMOVQ 16(R8), F3
+	WORD $0x2e613864 // shll	v4.4s, v3.4h, #16
+	WORD $0x6e613863 // shll2	v3.4s, v3.8h, #16
+	ADD R4, R8
+	WORD $0x4f809042 // fmul	v2.4s, v2.4s, v0.s[0]
+	WORD $0x4f809021 // fmul	v1.4s, v1.4s, v0.s[0]
+	WORD $0x4f809084 // fmul	v4.4s, v4.4s, v0.s[0]
+	WORD $0x4f809060 // fmul	v0.4s, v3.4s, v0.s[0]
+	WORD $0x4e22d79c // fadd	v28.4s, v28.4s, v2.4s
+	WORD $0x4e21d7bd // fadd	v29.4s, v29.4s, v1.4s
+	WORD $0x4e24d7de // fadd	v30.4s, v30.4s, v4.4s
+	WORD $0x4e20d7ff // fadd	v31.4s, v31.4s, v0.4s
+	SUBS $1, R7
+	BNE one
+last:
+	CBZ R6, end
+	MOVD R1, R9
+	FMOVQ 0(R9), F0
+	WORD $0x4e20d79c // fadd	v28.4s, v28.4s, v0.4s
+	FMOVQ 16(R9), F0
+	WORD $0x4e20d7bd // fadd	v29.4s, v29.4s, v0.4s
+	FMOVQ 32(R9), F0
+	WORD $0x4e20d7de // fadd	v30.4s, v30.4s, v0.4s
+	FMOVQ 48(R9), F0
+	WORD $0x4e20d7ff // fadd	v31.4s, v31.4s, v0.4s
+	ADD R2, R9
+end:
+	MOVD R1, R9
+	FMOVQ F28, 0(R9)
+	FMOVQ F29, 16(R9)
+	FMOVQ F30, 32(R9)
+	FMOVQ F31, 48(R9)
+	ADD R2, R9
+	ADD $64, R1
+	ADD $32, R3
+	SUBS $1, R5
+	BNE tile
+	RET
+
 // func floatRows2NEON
 TEXT ·floatRows2NEON(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
@@ -2709,6 +2849,214 @@ end:
 	ADD R2, R9
 	ADD $64, R1
 	ADD $64, R3
+	SUBS $1, R5
+	BNE tile
+	RET
+
+// func halfRows2NEON
+TEXT ·halfRows2NEON(SB), NOSPLIT, $0-8
+	MOVD a+0(FP), R0
+	MOVD 0(R0), R1
+	MOVD 8(R0), R2
+	MOVD 16(R0), R3
+	MOVD 24(R0), R4
+	MOVD 40(R0), R5
+	MOVD 48(R0), R6
+tile:
+	WORD $0x4f000418 // movi	v24.4s, #0x0
+	WORD $0x4f000419 // movi	v25.4s, #0x0
+	WORD $0x4f00041a // movi	v26.4s, #0x0
+	WORD $0x4f00041b // movi	v27.4s, #0x0
+	WORD $0x4f00041c // movi	v28.4s, #0x0
+	WORD $0x4f00041d // movi	v29.4s, #0x0
+	WORD $0x4f00041e // movi	v30.4s, #0x0
+	WORD $0x4f00041f // movi	v31.4s, #0x0
+	CBNZ R6, begin
+	MOVD R1, R9
+	FMOVQ 0(R9), F24
+	FMOVQ 16(R9), F25
+	FMOVQ 32(R9), F26
+	FMOVQ 48(R9), F27
+	ADD R2, R9
+	FMOVQ 0(R9), F28
+	FMOVQ 16(R9), F29
+	FMOVQ 32(R9), F30
+	FMOVQ 48(R9), F31
+	ADD R2, R9
+begin:
+	MOVD R3, R8
+	MOVD 56(R0), R10
+	MOVD 64(R0), R11
+	MOVD 32(R0), R7
+	SUBS $4, R7
+	BLT few
+four:
+	FMOVQ 0(R10), F0
+	ADD $16, R10
+	FMOVQ 0(R11), F1
+	ADD $16, R11
+	FMOVQ 0(R8), F2
+	WORD $0x2e613843 // shll	v3.4s, v2.4h, #16
+	WORD $0x6e613842 // shll2	v2.4s, v2.8h, #16
+	FMOVQ 16(R8), F4
+	WORD $0x2e613885 // shll	v5.4s, v4.4h, #16
+	WORD $0x6e613884 // shll2	v4.4s, v4.8h, #16
+	ADD R4, R8
+	WORD $0x4f809066 // fmul	v6.4s, v3.4s, v0.s[0]
+	WORD $0x4f809047 // fmul	v7.4s, v2.4s, v0.s[0]
+	WORD $0x4f8090a8 // fmul	v8.4s, v5.4s, v0.s[0]
+	WORD $0x4f809089 // fmul	v9.4s, v4.4s, v0.s[0]
+	WORD $0x4e26d718 // fadd	v24.4s, v24.4s, v6.4s
+	WORD $0x4e27d739 // fadd	v25.4s, v25.4s, v7.4s
+	WORD $0x4e28d75a // fadd	v26.4s, v26.4s, v8.4s
+	WORD $0x4e29d77b // fadd	v27.4s, v27.4s, v9.4s
+	WORD $0x4f819063 // fmul	v3.4s, v3.4s, v1.s[0]
+	WORD $0x4f819042 // fmul	v2.4s, v2.4s, v1.s[0]
+	WORD $0x4f8190a5 // fmul	v5.4s, v5.4s, v1.s[0]
+	WORD $0x4f819084 // fmul	v4.4s, v4.4s, v1.s[0]
+	WORD $0x4e23d79c // fadd	v28.4s, v28.4s, v3.4s
+	WORD $0x4e22d7bd // fadd	v29.4s, v29.4s, v2.4s
+	WORD $0x4e25d7de // fadd	v30.4s, v30.4s, v5.4s
+	WORD $0x4e24d7ff // fadd	v31.4s, v31.4s, v4.4s
+	FMOVQ 0(R8), F2
+	WORD $0x2e613843 // shll	v3.4s, v2.4h, #16
+	WORD $0x6e613842 // shll2	v2.4s, v2.8h, #16
+	FMOVQ 16(R8), F4
+	WORD $0x2e613885 // shll	v5.4s, v4.4h, #16
+	WORD $0x6e613884 // shll2	v4.4s, v4.8h, #16
+	ADD R4, R8
+	WORD $0x4fa09066 // fmul	v6.4s, v3.4s, v0.s[1]
+	WORD $0x4fa09047 // fmul	v7.4s, v2.4s, v0.s[1]
+	WORD $0x4fa090a8 // fmul	v8.4s, v5.4s, v0.s[1]
+	WORD $0x4fa09089 // fmul	v9.4s, v4.4s, v0.s[1]
+	WORD $0x4e26d718 // fadd	v24.4s, v24.4s, v6.4s
+	WORD $0x4e27d739 // fadd	v25.4s, v25.4s, v7.4s
+	WORD $0x4e28d75a // fadd	v26.4s, v26.4s, v8.4s
+	WORD $0x4e29d77b // fadd	v27.4s, v27.4s, v9.4s
+	WORD $0x4fa19063 // fmul	v3.4s, v3.4s, v1.s[1]
+	WORD $0x4fa19042 // fmul	v2.4s, v2.4s, v1.s[1]
+	WORD $0x4fa190a5 // fmul	v5.4s, v5.4s, v1.s[1]
+	WORD $0x4fa19084 // fmul	v4.4s, v4.4s, v1.s[1]
+	WORD $0x4e23d79c // fadd	v28.4s, v28.4s, v3.4s
+	WORD $0x4e22d7bd // fadd	v29.4s, v29.4s, v2.4s
+	WORD $0x4e25d7de // fadd	v30.4s, v30.4s, v5.4s
+	WORD $0x4e24d7ff // fadd	v31.4s, v31.4s, v4.4s
+	FMOVQ 0(R8), F2
+	WORD $0x2e613843 // shll	v3.4s, v2.4h, #16
+	WORD $0x6e613842 // shll2	v2.4s, v2.8h, #16
+	FMOVQ 16(R8), F4
+	WORD $0x2e613885 // shll	v5.4s, v4.4h, #16
+	WORD $0x6e613884 // shll2	v4.4s, v4.8h, #16
+	ADD R4, R8
+	WORD $0x4f809866 // fmul	v6.4s, v3.4s, v0.s[2]
+	WORD $0x4f809847 // fmul	v7.4s, v2.4s, v0.s[2]
+	WORD $0x4f8098a8 // fmul	v8.4s, v5.4s, v0.s[2]
+	WORD $0x4f809889 // fmul	v9.4s, v4.4s, v0.s[2]
+	WORD $0x4e26d718 // fadd	v24.4s, v24.4s, v6.4s
+	WORD $0x4e27d739 // fadd	v25.4s, v25.4s, v7.4s
+	WORD $0x4e28d75a // fadd	v26.4s, v26.4s, v8.4s
+	WORD $0x4e29d77b // fadd	v27.4s, v27.4s, v9.4s
+	WORD $0x4f819863 // fmul	v3.4s, v3.4s, v1.s[2]
+	WORD $0x4f819842 // fmul	v2.4s, v2.4s, v1.s[2]
+	WORD $0x4f8198a5 // fmul	v5.4s, v5.4s, v1.s[2]
+	WORD $0x4f819884 // fmul	v4.4s, v4.4s, v1.s[2]
+	WORD $0x4e23d79c // fadd	v28.4s, v28.4s, v3.4s
+	WORD $0x4e22d7bd // fadd	v29.4s, v29.4s, v2.4s
+	WORD $0x4e25d7de // fadd	v30.4s, v30.4s, v5.4s
+	WORD $0x4e24d7ff // fadd	v31.4s, v31.4s, v4.4s
+	FMOVQ 0(R8), F2
+	WORD $0x2e613843 // shll	v3.4s, v2.4h, #16
+	WORD $0x6e613842 // shll2	v2.4s, v2.8h, #16
+	FMOVQ 16(R8), F4
+	WORD $0x2e613885 // shll	v5.4s, v4.4h, #16
+	WORD $0x6e613884 // shll2	v4.4s, v4.8h, #16
+	ADD R4, R8
+	WORD $0x4fa09866 // fmul	v6.4s, v3.4s, v0.s[3]
+	WORD $0x4fa09847 // fmul	v7.4s, v2.4s, v0.s[3]
+	WORD $0x4fa098a8 // fmul	v8.4s, v5.4s, v0.s[3]
+	WORD $0x4fa09880 // fmul	v0.4s, v4.4s, v0.s[3]
+	WORD $0x4e26d718 // fadd	v24.4s, v24.4s, v6.4s
+	WORD $0x4e27d739 // fadd	v25.4s, v25.4s, v7.4s
+	WORD $0x4e28d75a // fadd	v26.4s, v26.4s, v8.4s
+	WORD $0x4e20d77b // fadd	v27.4s, v27.4s, v0.4s
+	WORD $0x4fa19860 // fmul	v0.4s, v3.4s, v1.s[3]
+	WORD $0x4fa19842 // fmul	v2.4s, v2.4s, v1.s[3]
+	WORD $0x4fa198a3 // fmul	v3.4s, v5.4s, v1.s[3]
+	WORD $0x4fa19881 // fmul	v1.4s, v4.4s, v1.s[3]
+	WORD $0x4e20d79c // fadd	v28.4s, v28.4s, v0.4s
+	WORD $0x4e22d7bd // fadd	v29.4s, v29.4s, v2.4s
+	WORD $0x4e23d7de // fadd	v30.4s, v30.4s, v3.4s
+	WORD $0x4e21d7ff // fadd	v31.4s, v31.4s, v1.4s
+	SUBS $4, R7
+	BGE four
+few:
+	ADDS $4, R7
+	BEQ last
+one:
+	FMOVS 0(R10), F0
+	ADD $4, R10
+	FMOVS 0(R11), F1
+	ADD $4, R11
+	FMOVQ 0(R8), F2
+	WORD $0x2e613843 // shll	v3.4s, v2.4h, #16
+	WORD $0x6e613842 // shll2	v2.4s, v2.8h, #16
+	FMOVQ 16(R8), F4
+	WORD $0x2e613885 // shll	v5.4s, v4.4h, #16
+	WORD $0x6e613884 // shll2	v4.4s, v4.8h, #16
+	ADD R4, R8
+	WORD $0x4f809066 // fmul	v6.4s, v3.4s, v0.s[0]
+	WORD $0x4f809047 // fmul	v7.4s, v2.4s, v0.s[0]
+	WORD $0x4f8090a8 // fmul	v8.4s, v5.4s, v0.s[0]
+	WORD $0x4f809080 // fmul	v0.4s, v4.4s, v0.s[0]
+	WORD $0x4e26d718 // fadd	v24.4s, v24.4s, v6.4s
+	WORD $0x4e27d739 // fadd	v25.4s, v25.4s, v7.4s
+	WORD $0x4e28d75a // fadd	v26.4s, v26.4s, v8.4s
+	WORD $0x4e20d77b // fadd	v27.4s, v27.4s, v0.4s
+	WORD $0x4f819060 // fmul	v0.4s, v3.4s, v1.s[0]
+	WORD $0x4f819042 // fmul	v2.4s, v2.4s, v1.s[0]
+	WORD $0x4f8190a3 // fmul	v3.4s, v5.4s, v1.s[0]
+	WORD $0x4f819081 // fmul	v1.4s, v4.4s, v1.s[0]
+	WORD $0x4e20d79c // fadd	v28.4s, v28.4s, v0.4s
+	WORD $0x4e22d7bd // fadd	v29.4s, v29.4s, v2.4s
+	WORD $0x4e23d7de // fadd	v30.4s, v30.4s, v3.4s
+	WORD $0x4e21d7ff // fadd	v31.4s, v31.4s, v1.4s
+	SUBS $1, R7
+	BNE one
+last:
+	CBZ R6, end
+	MOVD R1, R9
+	FMOVQ 0(R9), F0
+	WORD $0x4e20d718 // fadd	v24.4s, v24.4s, v0.4s
+	FMOVQ 16(R9), F0
+	WORD $0x4e20d739 // fadd	v25.4s, v25.4s, v0.4s
+	FMOVQ 32(R9), F0
+	WORD $0x4e20d75a // fadd	v26.4s, v26.4s, v0.4s
+	FMOVQ 48(R9), F0
+	WORD $0x4e20d77b // fadd	v27.4s, v27.4s, v0.4s
+	ADD R2, R9
+	FMOVQ 0(R9), F0
+	WORD $0x4e20d79c // fadd	v28.4s, v28.4s, v0.4s
+	FMOVQ 16(R9), F0
+	WORD $0x4e20d7bd // fadd	v29.4s, v29.4s, v0.4s
+	FMOVQ 32(R9), F0
+	WORD $0x4e20d7de // fadd	v30.4s, v30.4s, v0.4s
+	FMOVQ 48(R9), F0
+	WORD $0x4e20d7ff // fadd	v31.4s, v31.4s, v0.4s
+	ADD R2, R9
+end:
+	MOVD R1, R9
+	FMOVQ F24, 0(R9)
+	FMOVQ F25, 16(R9)
+	FMOVQ F26, 32(R9)
+	FMOVQ F27, 48(R9)
+	ADD R2, R9
+	FMOVQ F28, 0(R9)
+	FMOVQ F29, 16(R9)
+	FMOVQ F30, 32(R9)
+	FMOVQ F31, 48(R9)
+	ADD R2, R9
+	ADD $64, R1
+	ADD $32, R3
 	SUBS $1, R5
 	BNE tile
 	RET
@@ -3043,6 +3391,350 @@ end:
 	ADD R2, R9
 	ADD $64, R1
 	ADD $64, R3
+	SUBS $1, R5
+	BNE tile
+	RET
+
+// func halfRows4NEON
+TEXT ·halfRows4NEON(SB), NOSPLIT, $0-8
+	MOVD a+0(FP), R0
+	MOVD 0(R0), R1
+	MOVD 8(R0), R2
+	MOVD 16(R0), R3
+	MOVD 24(R0), R4
+	MOVD 40(R0), R5
+	MOVD 48(R0), R6
+tile:
+	WORD $0x4f000410 // movi	v16.4s, #0x0
+	WORD $0x4f000411 // movi	v17.4s, #0x0
+	WORD $0x4f000412 // movi	v18.4s, #0x0
+	WORD $0x4f000413 // movi	v19.4s, #0x0
+	WORD $0x4f000414 // movi	v20.4s, #0x0
+	WORD $0x4f000415 // movi	v21.4s, #0x0
+	WORD $0x4f000416 // movi	v22.4s, #0x0
+	WORD $0x4f000417 // movi	v23.4s, #0x0
+	WORD $0x4f000418 // movi	v24.4s, #0x0
+	WORD $0x4f000419 // movi	v25.4s, #0x0
+	WORD $0x4f00041a // movi	v26.4s, #0x0
+	WORD $0x4f00041b // movi	v27.4s, #0x0
+	WORD $0x4f00041c // movi	v28.4s, #0x0
+	WORD $0x4f00041d // movi	v29.4s, #0x0
+	WORD $0x4f00041e // movi	v30.4s, #0x0
+	WORD $0x4f00041f // movi	v31.4s, #0x0
+	CBNZ R6, begin
+	MOVD R1, R9
+	FMOVQ 0(R9), F16
+	FMOVQ 16(R9), F17
+	FMOVQ 32(R9), F18
+	FMOVQ 48(R9), F19
+	ADD R2, R9
+	FMOVQ 0(R9), F20
+	FMOVQ 16(R9), F21
+	FMOVQ 32(R9), F22
+	FMOVQ 48(R9), F23
+	ADD R2, R9
+	FMOVQ 0(R9), F24
+	FMOVQ 16(R9), F25
+	FMOVQ 32(R9), F26
+	FMOVQ 48(R9), F27
+	ADD R2, R9
+	FMOVQ 0(R9), F28
+	FMOVQ 16(R9), F29
+	FMOVQ 32(R9), F30
+	FMOVQ 48(R9), F31
+	ADD R2, R9
+begin:
+	MOVD R3, R8
+	MOVD 56(R0), R10
+	MOVD 64(R0), R11
+	MOVD 72(R0), R12
+	MOVD 80(R0), R13
+	MOVD 32(R0), R7
+	SUBS $4, R7
+	BLT few
+four:
+	FMOVQ 0(R10), F0
+	ADD $16, R10
+	FMOVQ 0(R11), F1
+	ADD $16, R11
+	FMOVQ 0(R12), F2
+	ADD $16, R12
+	FMOVQ 0(R13), F3
+	ADD $16, R13
+	FMOVQ 0(R8), F4
+	WORD $0x2e613885 // shll	v5.4s, v4.4h, #16
+	WORD $0x6e613884 // shll2	v4.4s, v4.8h, #16
+	FMOVQ 16(R8), F6
+	WORD $0x2e6138c7 // shll	v7.4s, v6.4h, #16
+	WORD $0x6e6138c6 // shll2	v6.4s, v6.8h, #16
+	ADD R4, R8
+	WORD $0x4f8090a8 // fmul	v8.4s, v5.4s, v0.s[0]
+	WORD $0x4f809089 // fmul	v9.4s, v4.4s, v0.s[0]
+	WORD $0x4f8090ea // fmul	v10.4s, v7.4s, v0.s[0]
+	WORD $0x4f8090cb // fmul	v11.4s, v6.4s, v0.s[0]
+	WORD $0x4e28d610 // fadd	v16.4s, v16.4s, v8.4s
+	WORD $0x4e29d631 // fadd	v17.4s, v17.4s, v9.4s
+	WORD $0x4e2ad652 // fadd	v18.4s, v18.4s, v10.4s
+	WORD $0x4e2bd673 // fadd	v19.4s, v19.4s, v11.4s
+	WORD $0x4f8190a8 // fmul	v8.4s, v5.4s, v1.s[0]
+	WORD $0x4f819089 // fmul	v9.4s, v4.4s, v1.s[0]
+	WORD $0x4f8190ea // fmul	v10.4s, v7.4s, v1.s[0]
+	WORD $0x4f8190cb // fmul	v11.4s, v6.4s, v1.s[0]
+	WORD $0x4e28d694 // fadd	v20.4s, v20.4s, v8.4s
+	WORD $0x4e29d6b5 // fadd	v21.4s, v21.4s, v9.4s
+	WORD $0x4e2ad6d6 // fadd	v22.4s, v22.4s, v10.4s
+	WORD $0x4e2bd6f7 // fadd	v23.4s, v23.4s, v11.4s
+	WORD $0x4f8290a8 // fmul	v8.4s, v5.4s, v2.s[0]
+	WORD $0x4f829089 // fmul	v9.4s, v4.4s, v2.s[0]
+	WORD $0x4f8290ea // fmul	v10.4s, v7.4s, v2.s[0]
+	WORD $0x4f8290cb // fmul	v11.4s, v6.4s, v2.s[0]
+	WORD $0x4e28d718 // fadd	v24.4s, v24.4s, v8.4s
+	WORD $0x4e29d739 // fadd	v25.4s, v25.4s, v9.4s
+	WORD $0x4e2ad75a // fadd	v26.4s, v26.4s, v10.4s
+	WORD $0x4e2bd77b // fadd	v27.4s, v27.4s, v11.4s
+	WORD $0x4f8390a5 // fmul	v5.4s, v5.4s, v3.s[0]
+	WORD $0x4f839084 // fmul	v4.4s, v4.4s, v3.s[0]
+	WORD $0x4f8390e7 // fmul	v7.4s, v7.4s, v3.s[0]
+	WORD $0x4f8390c6 // fmul	v6.4s, v6.4s, v3.s[0]
+	WORD $0x4e25d79c // fadd	v28.4s, v28.4s, v5.4s
+	WORD $0x4e24d7bd // fadd	v29.4s, v29.4s, v4.4s
+	WORD $0x4e27d7de // fadd	v30.4s, v30.4s, v7.4s
+	WORD $0x4e26d7ff // fadd	v31.4s, v31.4s, v6.4s
+	FMOVQ 0(R8), F4
+	WORD $0x2e613885 // shll	v5.4s, v4.4h, #16
+	WORD $0x6e613884 // shll2	v4.4s, v4.8h, #16
+	FMOVQ 16(R8), F6
+	WORD $0x2e6138c7 // shll	v7.4s, v6.4h, #16
+	WORD $0x6e6138c6 // shll2	v6.4s, v6.8h, #16
+	ADD R4, R8
+	WORD $0x4fa090a8 // fmul	v8.4s, v5.4s, v0.s[1]
+	WORD $0x4fa09089 // fmul	v9.4s, v4.4s, v0.s[1]
+	WORD $0x4fa090ea // fmul	v10.4s, v7.4s, v0.s[1]
+	WORD $0x4fa090cb // fmul	v11.4s, v6.4s, v0.s[1]
+	WORD $0x4e28d610 // fadd	v16.4s, v16.4s, v8.4s
+	WORD $0x4e29d631 // fadd	v17.4s, v17.4s, v9.4s
+	WORD $0x4e2ad652 // fadd	v18.4s, v18.4s, v10.4s
+	WORD $0x4e2bd673 // fadd	v19.4s, v19.4s, v11.4s
+	WORD $0x4fa190a8 // fmul	v8.4s, v5.4s, v1.s[1]
+	WORD $0x4fa19089 // fmul	v9.4s, v4.4s, v1.s[1]
+	WORD $0x4fa190ea // fmul	v10.4s, v7.4s, v1.s[1]
+	WORD $0x4fa190cb // fmul	v11.4s, v6.4s, v1.s[1]
+	WORD $0x4e28d694 // fadd	v20.4s, v20.4s, v8.4s
+	WORD $0x4e29d6b5 // fadd	v21.4s, v21.4s, v9.4s
+	WORD $0x4e2ad6d6 // fadd	v22.4s, v22.4s, v10.4s
+	WORD $0x4e2bd6f7 // fadd	v23.4s, v23.4s, v11.4s
+	WORD $0x4fa290a8 // fmul	v8.4s, v5.4s, v2.s[1]
+	WORD $0x4fa29089 // fmul	v9.4s, v4.4s, v2.s[1]
+	WORD $0x4fa290ea // fmul	v10.4s, v7.4s, v2.s[1]
+	WORD $0x4fa290cb // fmul	v11.4s, v6.4s, v2.s[1]
+	WORD $0x4e28d718 // fadd	v24.4s, v24.4s, v8.4s
+	WORD $0x4e29d739 // fadd	v25.4s, v25.4s, v9.4s
+	WORD $0x4e2ad75a // fadd	v26.4s, v26.4s, v10.4s
+	WORD $0x4e2bd77b // fadd	v27.4s, v27.4s, v11.4s
+	WORD $0x4fa390a5 // fmul	v5.4s, v5.4s, v3.s[1]
+	WORD $0x4fa39084 // fmul	v4.4s, v4.4s, v3.s[1]
+	WORD $0x4fa390e7 // fmul	v7.4s, v7.4s, v3.s[1]
+	WORD $0x4fa390c6 // fmul	v6.4s, v6.4s, v3.s[1]
+	WORD $0x4e25d79c // fadd	v28.4s, v28.4s, v5.4s
+	WORD $0x4e24d7bd // fadd	v29.4s, v29.4s, v4.4s
+	WORD $0x4e27d7de // fadd	v30.4s, v30.4s, v7.4s
+	WORD $0x4e26d7ff // fadd	v31.4s, v31.4s, v6.4s
+	FMOVQ 0(R8), F4
+	WORD $0x2e613885 // shll	v5.4s, v4.4h, #16
+	WORD $0x6e613884 // shll2	v4.4s, v4.8h, #16
+	FMOVQ 16(R8), F6
+	WORD $0x2e6138c7 // shll	v7.4s, v6.4h, #16
+	WORD $0x6e6138c6 // shll2	v6.4s, v6.8h, #16
+	ADD R4, R8
+	WORD $0x4f8098a8 // fmul	v8.4s, v5.4s, v0.s[2]
+	WORD $0x4f809889 // fmul	v9.4s, v4.4s, v0.s[2]
+	WORD $0x4f8098ea // fmul	v10.4s, v7.4s, v0.s[2]
+	WORD $0x4f8098cb // fmul	v11.4s, v6.4s, v0.s[2]
+	WORD $0x4e28d610 // fadd	v16.4s, v16.4s, v8.4s
+	WORD $0x4e29d631 // fadd	v17.4s, v17.4s, v9.4s
+	WORD $0x4e2ad652 // fadd	v18.4s, v18.4s, v10.4s
+	WORD $0x4e2bd673 // fadd	v19.4s, v19.4s, v11.4s
+	WORD $0x4f8198a8 // fmul	v8.4s, v5.4s, v1.s[2]
+	WORD $0x4f819889 // fmul	v9.4s, v4.4s, v1.s[2]
+	WORD $0x4f8198ea // fmul	v10.4s, v7.4s, v1.s[2]
+	WORD $0x4f8198cb // fmul	v11.4s, v6.4s, v1.s[2]
+	WORD $0x4e28d694 // fadd	v20.4s, v20.4s, v8.4s
+	WORD $0x4e29d6b5 // fadd	v21.4s, v21.4s, v9.4s
+	WORD $0x4e2ad6d6 // fadd	v22.4s, v22.4s, v10.4s
+	WORD $0x4e2bd6f7 // fadd	v23.4s, v23.4s, v11.4s
+	WORD $0x4f8298a8 // fmul	v8.4s, v5.4s, v2.s[2]
+	WORD $0x4f829889 // fmul	v9.4s, v4.4s, v2.s[2]
+	WORD $0x4f8298ea // fmul	v10.4s, v7.4s, v2.s[2]
+	WORD $0x4f8298cb // fmul	v11.4s, v6.4s, v2.s[2]
+	WORD $0x4e28d718 // fadd	v24.4s, v24.4s, v8.4s
+	WORD $0x4e29d739 // fadd	v25.4s, v25.4s, v9.4s
+	WORD $0x4e2ad75a // fadd	v26.4s, v26.4s, v10.4s
+	WORD $0x4e2bd77b // fadd	v27.4s, v27.4s, v11.4s
+	WORD $0x4f8398a5 // fmul	v5.4s, v5.4s, v3.s[2]
+	WORD $0x4f839884 // fmul	v4.4s, v4.4s, v3.s[2]
+	WORD $0x4f8398e7 // fmul	v7.4s, v7.4s, v3.s[2]
+	WORD $0x4f8398c6 // fmul	v6.4s, v6.4s, v3.s[2]
+	WORD $0x4e25d79c // fadd	v28.4s, v28.4s, v5.4s
+	WORD $0x4e24d7bd // fadd	v29.4s, v29.4s, v4.4s
+	WORD $0x4e27d7de // fadd	v30.4s, v30.4s, v7.4s
+	WORD $0x4e26d7ff // fadd	v31.4s, v31.4s, v6.4s
+	FMOVQ 0(R8), F4
+	WORD $0x2e613885 // shll	v5.4s, v4.4h, #16
+	WORD $0x6e613884 // shll2	v4.4s, v4.8h, #16
+	FMOVQ 16(R8), F6
+	WORD $0x2e6138c7 // shll	v7.4s, v6.4h, #16
+	WORD $0x6e6138c6 // shll2	v6.4s, v6.8h, #16
+	ADD R4, R8
+	WORD $0x4fa098a8 // fmul	v8.4s, v5.4s, v0.s[3]
+	WORD $0x4fa09889 // fmul	v9.4s, v4.4s, v0.s[3]
+	WORD $0x4fa098ea // fmul	v10.4s, v7.4s, v0.s[3]
+	WORD $0x4fa098c0 // fmul	v0.4s, v6.4s, v0.s[3]
+	WORD $0x4e28d610 // fadd	v16.4s, v16.4s, v8.4s
+	WORD $0x4e29d631 // fadd	v17.4s, v17.4s, v9.4s
+	WORD $0x4e2ad652 // fadd	v18.4s, v18.4s, v10.4s
+	WORD $0x4e20d673 // fadd	v19.4s, v19.4s, v0.4s
+	WORD $0x4fa198a0 // fmul	v0.4s, v5.4s, v1.s[3]
+	WORD $0x4fa19888 // fmul	v8.4s, v4.4s, v1.s[3]
+	WORD $0x4fa198e9 // fmul	v9.4s, v7.4s, v1.s[3]
+	WORD $0x4fa198c1 // fmul	v1.4s, v6.4s, v1.s[3]
+	WORD $0x4e20d694 // fadd	v20.4s, v20.4s, v0.4s
+	WORD $0x4e28d6b5 // fadd	v21.4s, v21.4s, v8.4s
+	WORD $0x4e29d6d6 // fadd	v22.4s, v22.4s, v9.4s
+	WORD $0x4e21d6f7 // fadd	v23.4s, v23.4s, v1.4s
+	WORD $0x4fa298a0 // fmul	v0.4s, v5.4s, v2.s[3]
+	WORD $0x4fa29881 // fmul	v1.4s, v4.4s, v2.s[3]
+	WORD $0x4fa298e8 // fmul	v8.4s, v7.4s, v2.s[3]
+	WORD $0x4fa298c2 // fmul	v2.4s, v6.4s, v2.s[3]
+	WORD $0x4e20d718 // fadd	v24.4s, v24.4s, v0.4s
+	WORD $0x4e21d739 // fadd	v25.4s, v25.4s, v1.4s
+	WORD $0x4e28d75a // fadd	v26.4s, v26.4s, v8.4s
+	WORD $0x4e22d77b // fadd	v27.4s, v27.4s, v2.4s
+	WORD $0x4fa398a0 // fmul	v0.4s, v5.4s, v3.s[3]
+	WORD $0x4fa39881 // fmul	v1.4s, v4.4s, v3.s[3]
+	WORD $0x4fa398e2 // fmul	v2.4s, v7.4s, v3.s[3]
+	WORD $0x4fa398c3 // fmul	v3.4s, v6.4s, v3.s[3]
+	WORD $0x4e20d79c // fadd	v28.4s, v28.4s, v0.4s
+	WORD $0x4e21d7bd // fadd	v29.4s, v29.4s, v1.4s
+	WORD $0x4e22d7de // fadd	v30.4s, v30.4s, v2.4s
+	WORD $0x4e23d7ff // fadd	v31.4s, v31.4s, v3.4s
+	SUBS $4, R7
+	BGE four
+few:
+	ADDS $4, R7
+	BEQ last
+one:
+	FMOVS 0(R10), F0
+	ADD $4, R10
+	FMOVS 0(R11), F1
+	ADD $4, R11
+	FMOVS 0(R12), F2
+	ADD $4, R12
+	FMOVS 0(R13), F3
+	ADD $4, R13
+	FMOVQ 0(R8), F4
+	WORD $0x2e613885 // shll	v5.4s, v4.4h, #16
+	WORD $0x6e613884 // shll2	v4.4s, v4.8h, #16
+	FMOVQ 16(R8), F6
+	WORD $0x2e6138c7 // shll	v7.4s, v6.4h, #16
+	WORD $0x6e6138c6 // shll2	v6.4s, v6.8h, #16
+	ADD R4, R8
+	WORD $0x4f8090a8 // fmul	v8.4s, v5.4s, v0.s[0]
+	WORD $0x4f809089 // fmul	v9.4s, v4.4s, v0.s[0]
+	WORD $0x4f8090ea // fmul	v10.4s, v7.4s, v0.s[0]
+	WORD $0x4f8090c0 // fmul	v0.4s, v6.4s, v0.s[0]
+	WORD $0x4e28d610 // fadd	v16.4s, v16.4s, v8.4s
+	WORD $0x4e29d631 // fadd	v17.4s, v17.4s, v9.4s
+	WORD $0x4e2ad652 // fadd	v18.4s, v18.4s, v10.4s
+	WORD $0x4e20d673 // fadd	v19.4s, v19.4s, v0.4s
+	WORD $0x4f8190a0 // fmul	v0.4s, v5.4s, v1.s[0]
+	WORD $0x4f819088 // fmul	v8.4s, v4.4s, v1.s[0]
+	WORD $0x4f8190e9 // fmul	v9.4s, v7.4s, v1.s[0]
+	WORD $0x4f8190c1 // fmul	v1.4s, v6.4s, v1.s[0]
+	WORD $0x4e20d694 // fadd	v20.4s, v20.4s, v0.4s
+	WORD $0x4e28d6b5 // fadd	v21.4s, v21.4s, v8.4s
+	WORD $0x4e29d6d6 // fadd	v22.4s, v22.4s, v9.4s
+	WORD $0x4e21d6f7 // fadd	v23.4s, v23.4s, v1.4s
+	WORD $0x4f8290a0 // fmul	v0.4s, v5.4s, v2.s[0]
+	WORD $0x4f829081 // fmul	v1.4s, v4.4s, v2.s[0]
+	WORD $0x4f8290e8 // fmul	v8.4s, v7.4s, v2.s[0]
+	WORD $0x4f8290c2 // fmul	v2.4s, v6.4s, v2.s[0]
+	WORD $0x4e20d718 // fadd	v24.4s, v24.4s, v0.4s
+	WORD $0x4e21d739 // fadd	v25.4s, v25.4s, v1.4s
+	WORD $0x4e28d75a // fadd	v26.4s, v26.4s, v8.4s
+	WORD $0x4e22d77b // fadd	v27.4s, v27.4s, v2.4s
+	WORD $0x4f8390a0 // fmul	v0.4s, v5.4s, v3.s[0]
+	WORD $0x4f839081 // fmul	v1.4s, v4.4s, v3.s[0]
+	WORD $0x4f8390e2 // fmul	v2.4s, v7.4s, v3.s[0]
+	WORD $0x4f8390c3 // fmul	v3.4s, v6.4s, v3.s[0]
+	WORD $0x4e20d79c // fadd	v28.4s, v28.4s, v0.4s
+	WORD $0x4e21d7bd // fadd	v29.4s, v29.4s, v1.4s
+	WORD $0x4e22d7de // fadd	v30.4s, v30.4s, v2.4s
+	WORD $0x4e23d7ff // fadd	v31.4s, v31.4s, v3.4s
+	SUBS $1, R7
+	BNE one
+last:
+	CBZ R6, end
+	MOVD R1, R9
+	FMOVQ 0(R9), F0
+	WORD $0x4e20d610 // fadd	v16.4s, v16.4s, v0.4s
+	FMOVQ 16(R9), F0
+	WORD $0x4e20d631 // fadd	v17.4s, v17.4s, v0.4s
+	FMOVQ 32(R9), F0
+	WORD $0x4e20d652 // fadd	v18.4s, v18.4s, v0.4s
+	FMOVQ 48(R9), F0
+	WORD $0x4e20d673 // fadd	v19.4s, v19.4s, v0.4s
+	ADD R2, R9
+	FMOVQ 0(R9), F0
+	WORD $0x4e20d694 // fadd	v20.4s, v20.4s, v0.4s
+	FMOVQ 16(R9), F0
+	WORD $0x4e20d6b5 // fadd	v21.4s, v21.4s, v0.4s
+	FMOVQ 32(R9), F0
+	WORD $0x4e20d6d6 // fadd	v22.4s, v22.4s, v0.4s
+	FMOVQ 48(R9), F0
+	WORD $0x4e20d6f7 // fadd	v23.4s, v23.4s, v0.4s
+	ADD R2, R9
+	FMOVQ 0(R9), F0
+	WORD $0x4e20d718 // fadd	v24.4s, v24.4s, v0.4s
+	FMOVQ 16(R9), F0
+	WORD $0x4e20d739 // fadd	v25.4s, v25.4s, v0.4s
+	FMOVQ 32(R9), F0
+	WORD $0x4e20d75a // fadd	v26.4s, v26.4s, v0.4s
+	FMOVQ 48(R9), F0
+	WORD $0x4e20d77b // fadd	v27.4s, v27.4s, v0.4s
+	ADD R2, R9
+	FMOVQ 0(R9), F0
+	WORD $0x4e20d79c // fadd	v28.4s, v28.4s, v0.4s
+	FMOVQ 16(R9), F0
+	WORD $0x4e20d7bd // fadd	v29.4s, v29.4s, v0.4s
+	FMOVQ 32(R9), F0
+	WORD $0x4e20d7de // fadd	v30.4s, v30.4s, v0.4s
+	FMOVQ 48(R9), F0
+	WORD $0x4e20d7ff // fadd	v31.4s, v31.4s, v0.4s
+	ADD R2, R9
+end:
+	MOVD R1, R9
+	FMOVQ F16, 0(R9)
+	FMOVQ F17, 16(R9)
+	FMOVQ F18, 32(R9)
+	FMOVQ F19, 48(R9)
+	ADD R2, R9
+	FMOVQ F20, 0(R9)
+	FMOVQ F21, 16(R9)
+	FMOVQ F22, 32(R9)
+	FMOVQ F23, 48(R9)
+	ADD R2, R9
+	FMOVQ F24, 0(R9)
+	FMOVQ F25, 16(R9)
+	FMOVQ F26, 32(R9)
+	FMOVQ F27, 48(R9)
+	ADD R2, R9
+	FMOVQ F28, 0(R9)
+	FMOVQ F29, 16(R9)
+	FMOVQ F30, 32(R9)
+	FMOVQ F31, 48(R9)
+	ADD R2, R9
+	ADD $64, R1
+	ADD $32, R3
 	SUBS $1, R5
 	BNE tile
 	RET
@@ -3565,6 +4257,140 @@ four:
 	ADD $256, R0
 	SUBS $4, R3
 	BNE four
+	RET
+
+// func dots16NEON
+TEXT ·dots16NEON(SB), NOSPLIT, $0-8
+	MOVD a+0(FP), R0
+	MOVD 0(R0), R1
+	MOVD 8(R0), R2
+	MOVD 16(R0), R3
+	MOVD 24(R0), R4
+block:
+	MOVD $128, R7
+	CMP R7, R4
+	CSEL LT, R4, R7, R5
+	SUB R5, R4
+	WORD $0x4f00041c // movi	v28.4s, #0x0
+	WORD $0x4f00041d // movi	v29.4s, #0x0
+	WORD $0x4f00041e // movi	v30.4s, #0x0
+	WORD $0x4f00041f // movi	v31.4s, #0x0
+four:
+	FMOVQ 0(R3), F0
+	MOVD R1, R6
+	FMOVQ 0(R6), F1
+	WORD $0x6e20dc21 // fmul	v1.4s, v1.4s, v0.4s
+	ADD R2, R6
+	FMOVQ 0(R6), F2
+	WORD $0x6e20dc42 // fmul	v2.4s, v2.4s, v0.4s
+	ADD R2, R6
+	FMOVQ 0(R6), F3
+	WORD $0x6e20dc63 // fmul	v3.4s, v3.4s, v0.4s
+	ADD R2, R6
+	FMOVQ 0(R6), F4
+	WORD $0x6e20dc84 // fmul	v4.4s, v4.4s, v0.4s
+	ADD R2, R6
+	WORD $0x4e822825 // trn1	v5.4s, v1.4s, v2.4s
+	WORD $0x4e826821 // trn2	v1.4s, v1.4s, v2.4s
+	WORD $0x4e842862 // trn1	v2.4s, v3.4s, v4.4s
+	WORD $0x4e846863 // trn2	v3.4s, v3.4s, v4.4s
+	WORD $0x4ec228a4 // trn1	v4.2d, v5.2d, v2.2d
+	WORD $0x4ec32826 // trn1	v6.2d, v1.2d, v3.2d
+	WORD $0x4ec268a2 // trn2	v2.2d, v5.2d, v2.2d
+	WORD $0x4ec36821 // trn2	v1.2d, v1.2d, v3.2d
+	WORD $0x4e24d79c // fadd	v28.4s, v28.4s, v4.4s
+	WORD $0x4e26d79c // fadd	v28.4s, v28.4s, v6.4s
+	WORD $0x4e22d79c // fadd	v28.4s, v28.4s, v2.4s
+	WORD $0x4e21d79c // fadd	v28.4s, v28.4s, v1.4s
+	FMOVQ 0(R6), F1
+	WORD $0x6e20dc21 // fmul	v1.4s, v1.4s, v0.4s
+	ADD R2, R6
+	FMOVQ 0(R6), F2
+	WORD $0x6e20dc42 // fmul	v2.4s, v2.4s, v0.4s
+	ADD R2, R6
+	FMOVQ 0(R6), F3
+	WORD $0x6e20dc63 // fmul	v3.4s, v3.4s, v0.4s
+	ADD R2, R6
+	FMOVQ 0(R6), F4
+	WORD $0x6e20dc84 // fmul	v4.4s, v4.4s, v0.4s
+	ADD R2, R6
+	WORD $0x4e822825 // trn1	v5.4s, v1.4s, v2.4s
+	WORD $0x4e826821 // trn2	v1.4s, v1.4s, v2.4s
+	WORD $0x4e842862 // trn1	v2.4s, v3.4s, v4.4s
+	WORD $0x4e846863 // trn2	v3.4s, v3.4s, v4.4s
+	WORD $0x4ec228a4 // trn1	v4.2d, v5.2d, v2.2d
+	WORD $0x4ec32826 // trn1	v6.2d, v1.2d, v3.2d
+	WORD $0x4ec268a2 // trn2	v2.2d, v5.2d, v2.2d
+	WORD $0x4ec36821 // trn2	v1.2d, v1.2d, v3.2d
+	WORD $0x4e24d7bd // fadd	v29.4s, v29.4s, v4.4s
+	WORD $0x4e26d7bd // fadd	v29.4s, v29.4s, v6.4s
+	WORD $0x4e22d7bd // fadd	v29.4s, v29.4s, v2.4s
+	WORD $0x4e21d7bd // fadd	v29.4s, v29.4s, v1.4s
+	FMOVQ 0(R6), F1
+	WORD $0x6e20dc21 // fmul	v1.4s, v1.4s, v0.4s
+	ADD R2, R6
+	FMOVQ 0(R6), F2
+	WORD $0x6e20dc42 // fmul	v2.4s, v2.4s, v0.4s
+	ADD R2, R6
+	FMOVQ 0(R6), F3
+	WORD $0x6e20dc63 // fmul	v3.4s, v3.4s, v0.4s
+	ADD R2, R6
+	FMOVQ 0(R6), F4
+	WORD $0x6e20dc84 // fmul	v4.4s, v4.4s, v0.4s
+	ADD R2, R6
+	WORD $0x4e822825 // trn1	v5.4s, v1.4s, v2.4s
+	WORD $0x4e826821 // trn2	v1.4s, v1.4s, v2.4s
+	WORD $0x4e842862 // trn1	v2.4s, v3.4s, v4.4s
+	WORD $0x4e846863 // trn2	v3.4s, v3.4s, v4.4s
+	WORD $0x4ec228a4 // trn1	v4.2d, v5.2d, v2.2d
+	WORD $0x4ec32826 // trn1	v6.2d, v1.2d, v3.2d
+	WORD $0x4ec268a2 // trn2	v2.2d, v5.2d, v2.2d
+	WORD $0x4ec36821 // trn2	v1.2d, v1.2d, v3.2d
+	WORD $0x4e24d7de // fadd	v30.4s, v30.4s, v4.4s
+	WORD $0x4e26d7de // fadd	v30.4s, v30.4s, v6.4s
+	WORD $0x4e22d7de // fadd	v30.4s, v30.4s, v2.4s
+	WORD $0x4e21d7de // fadd	v30.4s, v30.4s, v1.4s
+	FMOVQ 0(R6), F1
+	WORD $0x6e20dc21 // fmul	v1.4s, v1.4s, v0.4s
+	ADD R2, R6
+	FMOVQ 0(R6), F2
+	WORD $0x6e20dc42 // fmul	v2.4s, v2.4s, v0.4s
+	ADD R2, R6
+	FMOVQ 0(R6), F3
+	WORD $0x6e20dc63 // fmul	v3.4s, v3.4s, v0.4s
+	ADD R2, R6
+	FMOVQ 0(R6), F4
+	WORD $0x6e20dc80 // fmul	v0.4s, v4.4s, v0.4s
+	ADD R2, R6
+	WORD $0x4e822824 // trn1	v4.4s, v1.4s, v2.4s
+	WORD $0x4e826821 // trn2	v1.4s, v1.4s, v2.4s
+	WORD $0x4e802862 // trn1	v2.4s, v3.4s, v0.4s
+	WORD $0x4e806860 // trn2	v0.4s, v3.4s, v0.4s
+	WORD $0x4ec22883 // trn1	v3.2d, v4.2d, v2.2d
+	WORD $0x4ec02825 // trn1	v5.2d, v1.2d, v0.2d
+	WORD $0x4ec26882 // trn2	v2.2d, v4.2d, v2.2d
+	WORD $0x4ec06820 // trn2	v0.2d, v1.2d, v0.2d
+	WORD $0x4e23d7ff // fadd	v31.4s, v31.4s, v3.4s
+	WORD $0x4e25d7ff // fadd	v31.4s, v31.4s, v5.4s
+	WORD $0x4e22d7ff // fadd	v31.4s, v31.4s, v2.4s
+	WORD $0x4e20d7ff // fadd	v31.4s, v31.4s, v0.4s
+	ADD $16, R1
+	ADD $16, R3
+	SUBS $4, R5
+	BNE four
+	FMOVQ 32(R0), F0
+	WORD $0x4e20d780 // fadd	v0.4s, v28.4s, v0.4s
+	FMOVQ F0, 32(R0)
+	FMOVQ 48(R0), F0
+	WORD $0x4e20d7a0 // fadd	v0.4s, v29.4s, v0.4s
+	FMOVQ F0, 48(R0)
+	FMOVQ 64(R0), F0
+	WORD $0x4e20d7c0 // fadd	v0.4s, v30.4s, v0.4s
+	FMOVQ F0, 64(R0)
+	FMOVQ 80(R0), F0
+	WORD $0x4e20d7e0 // fadd	v0.4s, v31.4s, v0.4s
+	FMOVQ F0, 80(R0)
+	CBNZ R4, block
 	RET
 
 // func scaleRoundNEON

@@ -55,6 +55,7 @@ var (
 
 	and = three(0x4e201c00, "and", "16b")
 	orr = three(0x4ea01c00, "orr", "16b")
+	eor = three(0x6e201c00, "eor", "16b")
 	bic = three(0x4e601c00, "bic", "16b")          // first and not second
 	bsl = keeping(three(0x6e601c00, "bsl", "16b")) // bits of the first operand where the result has ones, else of the second
 
@@ -83,8 +84,11 @@ var (
 	sxtl8  = op{word: 0x0f08a400, text: "sxtl\tv%d.8h, v%d.8b"}
 	sxtl16 = op{word: 0x0f10a400, text: "sxtl\tv%d.4s, v%d.4h"}
 	uxtl16 = op{word: 0x2f10a400, text: "uxtl\tv%d.4s, v%d.4h"}
-	xtn32  = op{word: 0x0e612800, text: "xtn\tv%d.4h, v%d.4s"}
-	xtn16  = op{word: 0x0e212800, text: "xtn\tv%d.8b, v%d.8h"}
+	// shll is bfloat16 as floats, shll2 that of the upper half.
+	shll  = op{word: 0x2e613800, text: "shll\tv%d.4s, v%d.4h, #16"}
+	shll2 = op{word: 0x6e613800, text: "shll2\tv%d.4s, v%d.8h, #16"}
+	xtn32 = op{word: 0x0e612800, text: "xtn\tv%d.4h, v%d.4s"}
+	xtn16 = op{word: 0x0e212800, text: "xtn\tv%d.8b, v%d.8h"}
 )
 
 // dup is one lane in all.

@@ -11,11 +11,13 @@ func init() {
 			d.split(a, 8)
 		}
 		for _, rows := range []int{1, 2, 4} {
-			floatRowsNEON(a, rows)
+			floatRowsNEON(a, rows, false)
+			floatRowsNEON(a, rows, true)
 		}
 		exactPairNEON(a)
 		widenPanelNEON(a)
 		transposeNEON(a)
+		dots16NEON(a)
 		scaleRoundNEON(a)
 		packLinesNEON(a)
 	}
@@ -222,9 +224,9 @@ func (d *dotterARM64) split(a *asm, rows int) {
 }
 
 // floatRowsNEON: sums[r] += x[r][k] * w[k] for 16 columns at a time, k ascending, each product rounded. A
-// block is summed from zero and then added.
-func floatRowsNEON(a *asm, rows int) {
-	args := a.arguments(fmt.Sprintf("floatRows%dNEON", rows), "floatArgs")
+// block is summed from zero and then added. half: the weights are bfloat16.
+func floatRowsNEON(a *asm, rows int, half bool) {
+	args := a.arguments(fmt.Sprintf("%sRows%dNEON", map[bool]string{true: "half", false: "float"}[half], rows), "floatArgs")
 	sums, sumStep, w, wStep := a.field(args, floatSums), a.field(args, floatSumStep), a.field(args, floatW), a.field(args, floatWStep)
 	tiles, block, k, wp, sp := a.field(args, floatTiles), a.field(args, floatBlock), a.general(), a.general(), a.general()
 	xp := make([]R, rows)
@@ -244,7 +246,12 @@ func floatRowsNEON(a *asm, rows int) {
 	input := func(x []V, lane int) {
 		var wv [quads]V
 		for q := range wv {
-			wv[q] = a.loaded(wp, 16*q)
+			if !half {
+				wv[q] = a.loaded(wp, 16*q)
+			} else if q%2 == 0 {
+				both := a.loaded(wp, 8*q)
+				wv[q], wv[q+1] = a.make(shll, both), a.make(shll2, both)
+			}
 		}
 		a.line("ADD %v, %v", wStep, wp)
 		for r := range rows {
@@ -298,7 +305,7 @@ func floatRowsNEON(a *asm, rows int) {
 	a.label("end")
 	each(func(acc V, disp int) { a.store(acc, sp, disp) })
 	a.line("ADD $64, %v", sums)
-	a.line("ADD $64, %v", w)
+	a.line("ADD $%d, %v", tileBytes(half), w)
 	a.line("SUBS $1, %v", tiles)
 	a.line("BNE tile")
 	a.end()

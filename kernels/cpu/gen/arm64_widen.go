@@ -121,9 +121,7 @@ func transposeNEON(a *asm) {
 			r[i] = a.loaded(p, 0)
 			a.line("ADD %v, %v", stride, p)
 		}
-		even, odd := a.make(trn1, r[0], r[1]), a.make(trn2, r[0], r[1])
-		even2, odd2 := a.make(trn1, r[2], r[3]), a.make(trn2, r[2], r[3])
-		for k, v := range []V{a.make(trn1Pair, even, even2), a.make(trn1Pair, odd, odd2), a.make(trn2Pair, even, even2), a.make(trn2Pair, odd, odd2)} {
+		for k, v := range a.turned(r) {
 			a.store(v, dst, 64*k+16*q)
 		}
 	}
@@ -131,6 +129,47 @@ func transposeNEON(a *asm) {
 	a.line("ADD $%d, %v", 4*64, dst)
 	a.line("SUBS $4, %v", n)
 	a.line("BNE four")
+	a.end()
+}
+
+// turned is the columns of four rows of four.
+func (a *asm) turned(r [4]V) [4]V {
+	even, odd := a.make(trn1, r[0], r[1]), a.make(trn2, r[0], r[1])
+	even2, odd2 := a.make(trn1, r[2], r[3]), a.make(trn2, r[2], r[3])
+	return [4]V{a.make(trn1Pair, even, even2), a.make(trn1Pair, odd, odd2), a.make(trn2Pair, even, even2), a.make(trn2Pair, odd, odd2)}
+}
+
+// dots16NEON: t[o] += sum over a block of x[k] * w[o][k], for every block of inputs and 16 outputs whose
+// weights are stride bytes apart. Products are turned so that an output is a lane, and then added in order.
+func dots16NEON(a *asm) {
+	args := a.arguments("dots16NEON", "dotArgs")
+	w, stride, x, left := a.field(args, dotW), a.field(args, dotStride), a.field(args, dotX), a.field(args, dotN)
+	n, p := a.general(), a.general()
+	acc := a.keep(quads)
+	a.label("block")
+	a.take(n, left, 4*blockLines)
+	a.clear(acc)
+	a.label("four")
+	xv := a.loaded(x, 0)
+	a.line("MOVD %v, %v", w, p)
+	for q := range acc {
+		var r [4]V
+		for i := range r {
+			r[i] = a.make(fmul, a.loaded(p, 0), xv)
+			a.line("ADD %v, %v", stride, p)
+		}
+		for _, v := range a.turned(r) {
+			a.do(fadd, acc[q], acc[q], v)
+		}
+	}
+	a.line("ADD $16, %v", w)
+	a.line("ADD $16, %v", x)
+	a.line("SUBS $4, %v", n)
+	a.line("BNE four")
+	for q, v := range acc {
+		a.store(a.make(fadd, v, a.loaded(args, dotT+16*q)), args, dotT+16*q)
+	}
+	a.line("CBNZ %v, block", left)
 	a.end()
 }
 
