@@ -44,32 +44,32 @@ func int8Rows4NEON(a *byte)
 //go:noescape
 func int8Rows8NEON(a *byte)
 
-// floatRows1NEON takes an floatArgs.
+// floatRows1NEON takes a floatArgs.
 //
 //go:noescape
 func floatRows1NEON(a *byte)
 
-// halfRows1NEON takes an floatArgs.
+// halfRows1NEON takes a floatArgs.
 //
 //go:noescape
 func halfRows1NEON(a *byte)
 
-// floatRows2NEON takes an floatArgs.
+// floatRows2NEON takes a floatArgs.
 //
 //go:noescape
 func floatRows2NEON(a *byte)
 
-// halfRows2NEON takes an floatArgs.
+// halfRows2NEON takes a floatArgs.
 //
 //go:noescape
 func halfRows2NEON(a *byte)
 
-// floatRows4NEON takes an floatArgs.
+// floatRows4NEON takes a floatArgs.
 //
 //go:noescape
 func floatRows4NEON(a *byte)
 
-// halfRows4NEON takes an floatArgs.
+// halfRows4NEON takes a floatArgs.
 //
 //go:noescape
 func halfRows4NEON(a *byte)
@@ -89,7 +89,7 @@ func widenPanelNEON(dst *float32, w *int8, lines int)
 //go:noescape
 func transposeNEON(dst, src *float32, stride, n int)
 
-// dots16NEON takes an dotArgs.
+// dots16NEON takes a dotArgs.
 //
 //go:noescape
 func dots16NEON(a *byte)

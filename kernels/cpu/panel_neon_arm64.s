@@ -28,9 +28,9 @@ block:
 	SUBS $4, R5
 	BLT few
 lines:
-	PRFM 4096(R1), PLDL1STRM
 	FMOVQ 0(R2), F0
 	ADD $16, R2
+	PRFM 4096(R1), PLDL1STRM
 	FMOVQ 0(R1), F1
 	FMOVQ 16(R1), F2
 	FMOVQ 32(R1), F3
@@ -40,6 +40,7 @@ lines:
 	WORD $0x4f80e05d // sdot	v29.4s, v2.16b, v0.4b[0]
 	WORD $0x4f80e07e // sdot	v30.4s, v3.16b, v0.4b[0]
 	WORD $0x4f80e09f // sdot	v31.4s, v4.16b, v0.4b[0]
+	PRFM 4096(R1), PLDL1STRM
 	FMOVQ 0(R1), F1
 	FMOVQ 16(R1), F2
 	FMOVQ 32(R1), F3
@@ -49,6 +50,7 @@ lines:
 	WORD $0x4fa0e05d // sdot	v29.4s, v2.16b, v0.4b[1]
 	WORD $0x4fa0e07e // sdot	v30.4s, v3.16b, v0.4b[1]
 	WORD $0x4fa0e09f // sdot	v31.4s, v4.16b, v0.4b[1]
+	PRFM 4096(R1), PLDL1STRM
 	FMOVQ 0(R1), F1
 	FMOVQ 16(R1), F2
 	FMOVQ 32(R1), F3
@@ -58,6 +60,7 @@ lines:
 	WORD $0x4f80e85d // sdot	v29.4s, v2.16b, v0.4b[2]
 	WORD $0x4f80e87e // sdot	v30.4s, v3.16b, v0.4b[2]
 	WORD $0x4f80e89f // sdot	v31.4s, v4.16b, v0.4b[2]
+	PRFM 4096(R1), PLDL1STRM
 	FMOVQ 0(R1), F1
 	FMOVQ 16(R1), F2
 	FMOVQ 32(R1), F3
@@ -75,6 +78,7 @@ few:
 one:
 	FMOVS 0(R2), F0
 	ADD $4, R2
+	PRFM 4096(R1), PLDL1STRM
 	FMOVQ 0(R1), F1
 	FMOVQ 16(R1), F2
 	FMOVQ 32(R1), F3
@@ -171,9 +175,9 @@ block:
 	SUBS $2, R5
 	BLT few
 lines:
-	PRFM 4096(R1), PLDL1STRM
 	FMOVQ 0(R2), F0
 	ADD $16, R2
+	PRFM 4096(R1), PLDL1STRM
 	FMOVQ 0(R1), F1
 	FMOVQ 16(R1), F2
 	FMOVQ 32(R1), F3
@@ -187,6 +191,7 @@ lines:
 	WORD $0x4fa0e05d // sdot	v29.4s, v2.16b, v0.4b[1]
 	WORD $0x4fa0e07e // sdot	v30.4s, v3.16b, v0.4b[1]
 	WORD $0x4fa0e09f // sdot	v31.4s, v4.16b, v0.4b[1]
+	PRFM 4096(R1), PLDL1STRM
 	FMOVQ 0(R1), F1
 	FMOVQ 16(R1), F2
 	FMOVQ 32(R1), F3
@@ -208,6 +213,7 @@ few:
 one:
 	FMOVD 0(R2), F0
 	ADD $8, R2
+	PRFM 4096(R1), PLDL1STRM
 	FMOVQ 0(R1), F1
 	FMOVQ 16(R1), F2
 	FMOVQ 32(R1), F3
@@ -363,9 +369,9 @@ block:
 	WORD $0x4f00041e // movi	v30.4s, #0x0
 	WORD $0x4f00041f // movi	v31.4s, #0x0
 lines:
-	PRFM 4096(R1), PLDL1STRM
 	FMOVQ 0(R2), F0
 	ADD $16, R2
+	PRFM 4096(R1), PLDL1STRM
 	FMOVQ 0(R1), F1
 	FMOVQ 16(R1), F2
 	FMOVQ 32(R1), F3
@@ -629,6 +635,7 @@ block:
 	MOVD R2, R8
 	MOVD R5, R9
 half0:
+	PRFM 4096(R7), PLDL1KEEP
 	FMOVQ 0(R7), F0
 	FMOVQ 16(R7), F1
 	ADD $64, R7
@@ -1065,9 +1072,9 @@ block:
 	SUBS $4, R5
 	BLT few
 lines:
-	PRFM 4096(R1), PLDL1STRM
 	FMOVQ 0(R2), F0
 	ADD $16, R2
+	PRFM 4096(R1), PLDL1STRM
 	FMOVQ 0(R1), F1
 	FMOVQ 16(R1), F2
 	FMOVQ 32(R1), F3
@@ -1090,6 +1097,7 @@ lines:
 	WORD $0x4e64bc62 // addp	v2.8h, v3.8h, v4.8h
 	WORD $0x4e60683e // sadalp	v30.4s, v1.8h
 	WORD $0x4e60685f // sadalp	v31.4s, v2.8h
+	PRFM 4096(R1), PLDL1STRM
 	FMOVQ 0(R1), F1
 	FMOVQ 16(R1), F2
 	FMOVQ 32(R1), F3
@@ -1112,6 +1120,7 @@ lines:
 	WORD $0x4e64bc62 // addp	v2.8h, v3.8h, v4.8h
 	WORD $0x4e60683e // sadalp	v30.4s, v1.8h
 	WORD $0x4e60685f // sadalp	v31.4s, v2.8h
+	PRFM 4096(R1), PLDL1STRM
 	FMOVQ 0(R1), F1
 	FMOVQ 16(R1), F2
 	FMOVQ 32(R1), F3
@@ -1134,6 +1143,7 @@ lines:
 	WORD $0x4e64bc62 // addp	v2.8h, v3.8h, v4.8h
 	WORD $0x4e60683e // sadalp	v30.4s, v1.8h
 	WORD $0x4e60685f // sadalp	v31.4s, v2.8h
+	PRFM 4096(R1), PLDL1STRM
 	FMOVQ 0(R1), F1
 	FMOVQ 16(R1), F2
 	FMOVQ 32(R1), F3
@@ -1164,6 +1174,7 @@ few:
 one:
 	FMOVS 0(R2), F0
 	ADD $4, R2
+	PRFM 4096(R1), PLDL1STRM
 	FMOVQ 0(R1), F1
 	FMOVQ 16(R1), F2
 	FMOVQ 32(R1), F3
@@ -1273,9 +1284,9 @@ block:
 	SUBS $2, R5
 	BLT few
 lines:
-	PRFM 4096(R1), PLDL1STRM
 	FMOVQ 0(R2), F0
 	ADD $16, R2
+	PRFM 4096(R1), PLDL1STRM
 	FMOVQ 0(R1), F1
 	FMOVQ 16(R1), F2
 	FMOVQ 32(R1), F3
@@ -1315,6 +1326,7 @@ lines:
 	WORD $0x4e64bc62 // addp	v2.8h, v3.8h, v4.8h
 	WORD $0x4e60683e // sadalp	v30.4s, v1.8h
 	WORD $0x4e60685f // sadalp	v31.4s, v2.8h
+	PRFM 4096(R1), PLDL1STRM
 	FMOVQ 0(R1), F1
 	FMOVQ 16(R1), F2
 	FMOVQ 32(R1), F3
@@ -1362,6 +1374,7 @@ few:
 one:
 	FMOVD 0(R2), F0
 	ADD $8, R2
+	PRFM 4096(R1), PLDL1STRM
 	FMOVQ 0(R1), F1
 	FMOVQ 16(R1), F2
 	FMOVQ 32(R1), F3
@@ -1543,9 +1556,9 @@ block:
 	WORD $0x4f00041e // movi	v30.4s, #0x0
 	WORD $0x4f00041f // movi	v31.4s, #0x0
 lines:
-	PRFM 4096(R1), PLDL1STRM
 	FMOVQ 0(R2), F0
 	ADD $16, R2
+	PRFM 4096(R1), PLDL1STRM
 	FMOVQ 0(R1), F1
 	FMOVQ 16(R1), F2
 	FMOVQ 32(R1), F3
@@ -1861,6 +1874,7 @@ block:
 	MOVD R2, R8
 	MOVD R5, R9
 half0:
+	PRFM 4096(R7), PLDL1KEEP
 	FMOVQ 0(R7), F0
 	FMOVQ 16(R7), F1
 	ADD $64, R7

@@ -54,7 +54,11 @@ func (a *asm) dotWidening(acc, w []V, x V, lane int) {
 
 // arguments begins a function that takes a pointer to an argument struct, and returns that pointer.
 func (a *asm) arguments(name, args string) R {
-	a.function(name, "(a *byte)", "takes an "+args+".")
+	article := "a"
+	if args[0] == 'i' || args[0] == 'e' {
+		article = "an"
+	}
+	a.function(name, "(a *byte)", "takes "+article+" "+args+".")
 	return a.load("a", "")
 }
 
@@ -157,6 +161,7 @@ func (d *dotterARM64) whole(a *asm, rows int) {
 	acc := a.keep(quads * rows)
 	a.clear(acc)
 	line := func(x V, first int) {
+		a.line("PRFM %s, PLDL1STRM", mem(l.w, prefetchAhead))
 		w := a.quad(l.w)
 		for r := range rows {
 			d.add(a, acc[quads*r:][:quads], w, x, first+r)
@@ -169,7 +174,6 @@ func (d *dotterARM64) whole(a *asm, rows int) {
 		a.line("BLT few")
 	}
 	a.label("lines")
-	a.line("PRFM %s, PLDL1STRM", mem(l.w, prefetchAhead))
 	x := a.broadcastable(l.x, 4)
 	a.line("ADD $16, %v", l.x)
 	for i := range together {
@@ -205,6 +209,9 @@ func (d *dotterARM64) split(a *asm, rows int) {
 		a.line("MOVD %v, %v", l.x, x)
 		a.line("MOVD %v, %v", l.n, n)
 		a.label(fmt.Sprintf("half%d", half))
+		if half == 0 {
+			a.line("PRFM %s, PLDL1KEEP", mem(w, prefetchAhead))
+		}
 		weights := []V{a.loaded(w, 0), a.loaded(w, 16)}
 		a.line("ADD $%d, %v", lineBytes, w)
 		for r := 0; r < rows; r += 4 {
