@@ -33,7 +33,7 @@ type V int
 
 const (
 	virtual    V = 32
-	numVectors   = 32
+	numVectors V = 32
 )
 
 // R is a general register.
