@@ -45,8 +45,11 @@ func ParseBinding(s string) (Binding, error) {
 				}
 			}
 		}
-		if _, err := Find(e.library); err != nil || e.library == "" {
-			return b, fmt.Errorf("kernels: binding %q: want op[@layers]=library, as expert=cpu/generic or attend@0-3=ref: %w", part, err)
+		if e.library == "" {
+			return b, fmt.Errorf("kernels: binding %q: no library: want op[@layers]=library, as expert=cpu/generic or attend@0-3=ref", part)
+		}
+		if _, err := Find(e.library); err != nil {
+			return b, err
 		}
 		b.entries = append(b.entries, e)
 	}

@@ -117,7 +117,7 @@ func Find(name string) (Variant, error) {
 			return Variant{}, fmt.Errorf("kernels: %s cannot run on this machine: it needs %s", name, v.Needs)
 		}
 	}
-	return Variant{}, fmt.Errorf("kernels: library %q unknown: `troupe kernels` lists those there are", name)
+	return Variant{}, fmt.Errorf("kernels: library %q unknown: `troupe kernels list` shows those there are", name)
 }
 
 func hasFamily(variant, family string) bool {

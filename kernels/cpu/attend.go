@@ -202,11 +202,13 @@ func (a *attend) weigh(p []float32, r int) {
 	}
 	first := min(int(rows.First[r]), len(p))
 	clear(p[:first])
-	if seen := p[first:]; len(seen) > 0 {
+	for left := p[first:]; len(left) > 0; {
+		seen := left[:min(len(left), vectorMax)]
 		if a.arith == kernels.Reference {
 			a.lib.loops.roundBF16(seen)
 		}
 		a.lib.loops.weigh(seen, c.Multiplier, c.Cap)
+		left = left[len(seen):]
 	}
 	if rows.Prompt[r] {
 		for _, pos := range rows.Skip[rows.Seq[r]] {

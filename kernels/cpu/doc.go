@@ -9,8 +9,8 @@
 //   - product.go: rows times weights, the heart of linear, route, expert and head; product_panel.go for
 //     variants that read panels (kernels/panel.go), the other product_*.go for the portable one
 //   - loops.go: the table of inner loops, in two parts: vector.go and panel.go
-//   - generic.go, generic_*.go: those of the portable variant; panel_avx2.go, panel_avx512.go: those in
-//     assembly, which gen writes (go -C kernels/cpu/gen run .) and the build tag purego leaves out
+//   - generic.go, generic_*.go: those of the portable variant; panel_avx2.go, panel_avx512.go,
+//     neon_arm64.go: those in assembly, which gen writes (go -C kernels/cpu/gen run .) and the build tag purego leaves out
 //   - one file for each other op; probe.go: what the machine can do
 //
 // Weights are never copied here, but a variant that reads panels packs those it needs of a matrix that

@@ -20,9 +20,8 @@ func init() {
 // dotter multiplies int8 values by groups of four with AVX2: the weight's magnitude as unsigned operand,
 // the activation with the weight's sign as signed one. 2*128*127 < 2^15, so no sum saturates.
 type dotter struct {
-	c           *build.Context
-	ones        reg.VecVirtual
-	w, magn, xs reg.VecVirtual
+	c    *build.Context
+	ones reg.VecVirtual
 }
 
 func newDotter(c *build.Context) *dotter {
