@@ -13,7 +13,7 @@
 //     neon_arm64.go: those in assembly, which gen writes (go -C kernels/cpu/gen run .) and the build tag purego leaves out
 //   - one file for each other op; probe.go: what the machine can do
 //
-// Weights are never copied here, but a variant that reads panels packs those it needs of a matrix that
-// lies otherwise. Scratch memory belongs to the device and only ever grows: the steady state allocates
+// Weights are not copied here, but for matrices of fewer outputs than a panel (routers), which are padded;
+// a variant that reads panels packs those it is about to read of a matrix that lies otherwise. Scratch memory belongs to the device and only ever grows: the steady state allocates
 // nothing (M3). An assembly call takes less than 200 microseconds, since it cannot be preempted.
 package cpu

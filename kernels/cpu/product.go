@@ -30,18 +30,22 @@ type product struct {
 	quants  []quantRows // [weights] x as int8
 	quantOf []int       // [weights] whose quants a weight uses: the first with as many scale groups
 	quant   quantiser
-	unpack  bool     // some weight is in panels, and the loops want rows
-	runs    []rowRun // of all rows, for int8 loops on panels
+	unpack  bool        // some weight is in panels, and the loops want rows
+	runs    []rowRun    // of all rows, for int8 loops on panels
+	narrow  [][]float32 // [weights] float32 matrices of fewer columns than a panel, padded to one; nil: another
 }
 
 func newProduct(lib *library, arith kernels.Arith, weights []*kernels.Weight) *product {
 	n := len(weights)
-	p := &product{lib: lib, arith: arith, weights: weights,
+	p := &product{lib: lib, narrow: make([][]float32, n), arith: arith, weights: weights,
 		ys: make([]vectors, n), cols: make([]int, n), quants: make([]quantRows, n), quantOf: make([]int, n)}
 	p.quant.p = p
 	for i, w := range weights {
 		p.ys[i].width = w.Out
 		p.unpack = p.unpack || w.Panels
+		if lib.loops.panels != nil && arith != kernels.Reference {
+			p.narrow[i] = padded16(w)
+		}
 		for p.weights[p.quantOf[i]].Groups != w.Groups {
 			p.quantOf[i]++
 		}

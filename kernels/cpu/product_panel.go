@@ -205,7 +205,7 @@ func (p *product) panelFloat(s *scratch, i int, lines []int8, r0, r1, c0, c1 int
 				hi := min(lo+kernels.BlockRows, (g+1)*per)
 				s.float = floatArgs{sumStep: 4 * panelCols, k: hi - lo, tiles: 1, block: 1}
 				a := &s.float
-				a.w, a.wStep = p.wideBlock(s, w, lines, c0, c, cols, g, lo, hi, n)
+				a.w, a.wStep = p.wideBlock(s, i, lines, c0, c, cols, g, lo, hi, n)
 				for _, run := range runs {
 					a.sums = &t[(run.first-r0)*panelCols]
 					for r := range run.loop.rows {
@@ -228,9 +228,11 @@ func (p *product) panelFloat(s *scratch, i int, lines []int8, r0, r1, c0, c1 int
 
 // wideBlock is inputs lo to hi-1 of group g, columns c to c+cols-1, as float32 that are step bytes apart:
 // in place, or in scratch memory with zeros beyond cols.
-func (p *product) wideBlock(s *scratch, w *kernels.Weight, lines []int8, c0, c, cols, g, lo, hi, rows int) (first *float32, step int) {
-	l, n, wide := p.lib.loops.panels, hi-lo, s.wide
+func (p *product) wideBlock(s *scratch, i int, lines []int8, c0, c, cols, g, lo, hi, rows int) (first *float32, step int) {
+	w, l, n, wide := p.weights[i], p.lib.loops.panels, hi-lo, s.wide
 	switch {
+	case p.narrow[i] != nil:
+		return &p.narrow[i][lo*panelCols], 4 * panelCols
 	case w.Quantised():
 		per := w.In / w.Groups
 		line := ((c-c0)/panelCols*w.Groups+g)*kernels.GroupLines(w.In, w.Groups) + lo%per/kernels.LineInputs
@@ -263,6 +265,19 @@ func (p *product) wideBlock(s *scratch, w *kernels.Weight, lines []int8, c0, c, 
 		p.lib.loops.roundBF16(wide[:n*panelCols])
 	}
 	return &wide[0], 4 * panelCols
+}
+
+// padded16 is a float32 matrix of fewer columns than a panel, as a router's, with zeros to a whole one; nil
+// for any other.
+func padded16(w *kernels.Weight) []float32 {
+	if w.Quantised() || w.ByOutput || w.Out >= panelCols {
+		return nil
+	}
+	padded := make([]float32, w.In*panelCols)
+	for k := range w.In {
+		copy(padded[k*panelCols:], w.F[k*w.Out:][:w.Out])
+	}
+	return padded
 }
 
 // scaleOf is the scales of group g for columns c to c+cols-1: in place, or with zeros to a whole panel.
