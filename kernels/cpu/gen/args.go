@@ -48,6 +48,21 @@ func function(c *build.Context, name, args string) reg.Register {
 	return a
 }
 
+// leaf begins a function with plain parameters, all of 64 bits, and returns them in registers.
+func leaf(c *build.Context, name, signature, doc string, params ...string) []reg.GPVirtual {
+	c.Function(name)
+	c.Attributes(noSplit)
+	c.SignatureExpr(signature)
+	c.Pragma("noescape")
+	c.Doc(name + " " + doc)
+	regs := make([]reg.GPVirtual, len(params))
+	for i, p := range params {
+		regs[i] = c.GP64()
+		c.Load(c.Param(p), regs[i])
+	}
+	return regs
+}
+
 func field(c *build.Context, a reg.Register, offset int) reg.GPVirtual {
 	r := c.GP64()
 	c.MOVQ(at(a, offset), r)

@@ -109,15 +109,8 @@ func widenInput(c *build.Context, line, dst reg.Register, j int) {
 
 // widenPanelAVX2: dst[k][16] = float32 of lines of int8.
 func widenPanelAVX2(c *build.Context) {
-	c.Function("widenPanelAVX2")
-	c.Attributes(noSplit)
-	c.SignatureExpr("func(dst *float32, w *int8, lines int)")
-	c.Pragma("noescape")
-	c.Doc("widenPanelAVX2 makes float32 [4*lines][16] of lines of a panel, lines above 0.")
-	dst, w, n := c.GP64(), c.GP64(), c.GP64()
-	c.Load(c.Param("dst"), dst)
-	c.Load(c.Param("w"), w)
-	c.Load(c.Param("lines"), n)
+	p := leaf(c, "widenPanelAVX2", "func(dst *float32, w *int8, lines int)", "makes float32 [4*lines][16] of lines of a panel, lines above 0.", "dst", "w", "lines")
+	dst, w, n := p[0], p[1], p[2]
 	c.Label("line")
 	for h := range 2 {
 		v := c.YMM()
@@ -222,15 +215,8 @@ func exactPairAVX2(c *build.Context) {
 
 // scaleRoundAVX2: w[k] = bfloat16(w[k] * scale), 16 columns, as tensor.RoundBF16 rounds.
 func scaleRoundAVX2(c *build.Context) {
-	c.Function("scaleRoundAVX2")
-	c.Attributes(noSplit)
-	c.SignatureExpr("func(w, scale *float32, n int)")
-	c.Pragma("noescape")
-	c.Doc("scaleRoundAVX2 multiplies n rows of 16 by a scale for each column and rounds to bfloat16.")
-	w, scale, n := c.GP64(), c.GP64(), c.GP64()
-	c.Load(c.Param("w"), w)
-	c.Load(c.Param("scale"), scale)
-	c.Load(c.Param("n"), n)
+	p := leaf(c, "scaleRoundAVX2", "func(w, scale *float32, n int)", "multiplies n rows of 16 by a scale for each column and rounds to bfloat16.", "w", "scale", "n")
+	w, scale, n := p[0], p[1], p[2]
 	s := ymms(c, 2)
 	c.VMOVUPS(at(scale, 0), s[0])
 	c.VMOVUPS(at(scale, 32), s[1])
@@ -268,16 +254,8 @@ func scaleRoundAVX2(c *build.Context) {
 
 // packLines interleaves four inputs' weights of 16 outputs, as kernels.PackBlock does.
 func packLines(c *build.Context) {
-	c.Function("packLinesAVX2")
-	c.Attributes(noSplit)
-	c.SignatureExpr("func(dst, src *int8, stride, lines int)")
-	c.Pragma("noescape")
-	c.Doc("packLinesAVX2 makes lines of a panel of four inputs each, 16 weights in a row, stride bytes apart; lines above 0.")
-	dst, src, stride, n := c.GP64(), c.GP64(), c.GP64(), c.GP64()
-	c.Load(c.Param("dst"), dst)
-	c.Load(c.Param("src"), src)
-	c.Load(c.Param("stride"), stride)
-	c.Load(c.Param("lines"), n)
+	p := leaf(c, "packLinesAVX2", "func(dst, src *int8, stride, lines int)", "makes lines of a panel of four inputs each, 16 weights in a row, stride bytes apart; lines above 0.", "dst", "src", "stride", "lines")
+	dst, src, stride, n := p[0], p[1], p[2], p[3]
 	three := c.GP64()
 	c.LEAQ(indexed(stride, stride, 2, 0), three)
 	c.Label("line")

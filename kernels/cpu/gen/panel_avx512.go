@@ -168,15 +168,8 @@ func widenInput512(c *build.Context, line, dst reg.Register, j int) {
 }
 
 func widenPanelAVX512(c *build.Context) {
-	c.Function("widenPanelAVX512")
-	c.Attributes(noSplit)
-	c.SignatureExpr("func(dst *float32, w *int8, lines int)")
-	c.Pragma("noescape")
-	c.Doc("widenPanelAVX512 makes float32 [4*lines][16] of lines of a panel, lines above 0.")
-	dst, w, n := c.GP64(), c.GP64(), c.GP64()
-	c.Load(c.Param("dst"), dst)
-	c.Load(c.Param("w"), w)
-	c.Load(c.Param("lines"), n)
+	p := leaf(c, "widenPanelAVX512", "func(dst *float32, w *int8, lines int)", "makes float32 [4*lines][16] of lines of a panel, lines above 0.", "dst", "w", "lines")
+	dst, w, n := p[0], p[1], p[2]
 	c.Label("line")
 	v := c.ZMM()
 	c.VMOVDQU32(at(w, 0), v)

@@ -17,33 +17,25 @@ func init() {
 
 // transposeAVX2: dst[k][16] = src[o][k] for 16 outputs and n inputs, a multiple of 8.
 func transposeAVX2(c *build.Context) {
-	c.Function("transposeAVX2")
-	c.Attributes(noSplit)
-	c.SignatureExpr("func(dst, src *float32, stride, n int)")
-	c.Pragma("noescape")
-	c.Doc("transposeAVX2 makes [n][16] of 16 rows, stride bytes apart; n is a multiple of 8 above 0.")
-	dst, src, stride, n := c.GP64(), c.GP64(), c.GP64(), c.GP64()
-	c.Load(c.Param("dst"), dst)
-	c.Load(c.Param("src"), src)
-	c.Load(c.Param("stride"), stride)
-	c.Load(c.Param("n"), n)
+	p := leaf(c, "transposeAVX2", "func(dst, src *float32, stride, n int)", "makes [n][16] of 16 rows, stride bytes apart; n is a multiple of 8 above 0.", "dst", "src", "stride", "n")
+	dst, src, stride, n := p[0], p[1], p[2], p[3]
 	three := c.GP64()
 	c.LEAQ(indexed(stride, stride, 2, 0), three)
 	next := c.GP64()
 	c.MOVQ(stride, next)
 	c.SHLQ(operand.U8(4), next)
 	c.Label("eight")
-	p, ahead := c.GP64(), c.GP64()
-	c.MOVQ(src, p)
+	row, ahead := c.GP64(), c.GP64()
+	c.MOVQ(src, row)
 	c.LEAQ(indexed(src, next, 1, 0), ahead) // the outputs that come next
 	for h := range 2 {
 		r := ymms(c, 8)
 		for q := range 2 {
-			c.VMOVUPS(at(p, 0), r[4*q])
-			c.VMOVUPS(indexed(p, stride, 1, 0), r[4*q+1])
-			c.VMOVUPS(indexed(p, stride, 2, 0), r[4*q+2])
-			c.VMOVUPS(indexed(p, three, 1, 0), r[4*q+3])
-			c.LEAQ(indexed(p, stride, 4, 0), p)
+			c.VMOVUPS(at(row, 0), r[4*q])
+			c.VMOVUPS(indexed(row, stride, 1, 0), r[4*q+1])
+			c.VMOVUPS(indexed(row, stride, 2, 0), r[4*q+2])
+			c.VMOVUPS(indexed(row, three, 1, 0), r[4*q+3])
+			c.LEAQ(indexed(row, stride, 4, 0), row)
 			c.PREFETCHT0(at(ahead, 0))
 			c.PREFETCHT0(indexed(ahead, stride, 1, 0))
 			c.PREFETCHT0(indexed(ahead, stride, 2, 0))
