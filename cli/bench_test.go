@@ -88,7 +88,7 @@ func TestBenchRefuses(t *testing.T) {
 		"--streams 3 --max-batch 2":    "--streams: 3, and --max-batch lets 2 run at a time",
 		"--n-prompt 1000 --n-gen 1000": "the context has 1024",
 		"--n-gen 1024":                 "the context has 1024",
-		"--compare nothing":            `--compare: neither an arithmetic (exact, int8, reference) nor kernels: kernels: binding "nothing"`,
+		"--compare nothing":            `--compare: neither an arithmetic (exact, int8, reference) nor kernels: kernels: library "nothing" unknown`,
 		"--preset nothing":             `--preset: model: preset "nothing" unknown`,
 		"--preset demo --model x":      "--model and --preset: give one of them",
 		"--trace x":                    "unknown flag --trace",
