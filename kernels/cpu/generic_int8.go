@@ -2,7 +2,6 @@ package cpu
 
 import (
 	"encoding/binary"
-	"unsafe"
 
 	"troupe/kernels"
 )
@@ -82,7 +81,7 @@ func magnitude(v int8) (x, flip uint64, offset int32) {
 
 // wordsOf looks at weights as words of eight.
 func wordsOf(w []int8) [][8]byte {
-	return unsafe.Slice((*[8]byte)(unsafe.Pointer(unsafe.SliceData(w))), len(w)/8)
+	return chunks[[8]byte](w)
 }
 
 // addPair adds two inputs' products to all outputs. Two, since more would not fit the registers.

@@ -2,7 +2,6 @@ package cpu
 
 import (
 	"math"
-	"unsafe"
 
 	"troupe/kernels"
 	"troupe/kernels/ref"
@@ -47,7 +46,7 @@ var asFloat = func() (t [256]float32) {
 }()
 
 func widen(dst []float32, q []int8) {
-	out := unsafe.Slice((*[8]float32)(unsafe.Pointer(unsafe.SliceData(dst))), len(dst)/8)
+	out := chunks[[8]float32](dst)
 	in := wordsOf(q)[:len(out)]
 	for i := range out {
 		d, w := &out[i], &in[i]
@@ -68,8 +67,8 @@ func widenScaled(dst []float32, q []int8, scale []float32) {
 
 func widenBF16(dst []float32, b []uint16) {
 	b = b[:len(dst)]
-	out := unsafe.Slice((*[4]uint32)(unsafe.Pointer(unsafe.SliceData(dst))), len(dst)/4)
-	in := unsafe.Slice((*[4]uint16)(unsafe.Pointer(unsafe.SliceData(b))), len(b)/4)[:len(out)]
+	out := chunks[[4]uint32](dst)
+	in := chunks[[4]uint16](b)[:len(out)]
 	for i := range out {
 		d, h := &out[i], &in[i]
 		d[0], d[1], d[2], d[3] = uint32(h[0])<<16, uint32(h[1])<<16, uint32(h[2])<<16, uint32(h[3])<<16

@@ -1,10 +1,6 @@
 package cpu
 
-import (
-	"unsafe"
-
-	"troupe/kernels"
-)
+import "troupe/kernels"
 
 // int8 computes a tile: block sums in int32, times the activations' scale into the group sum, times the
 // weights' scale into the output.
@@ -123,8 +119,8 @@ func (q *quantRows) quantisePanels(s *scratch, l *loops, run rowRun, x *vectors)
 
 // spread puts the r-th of n rows in place, four values at a time.
 func spread(out, row []int8, r, n int) {
-	dst := unsafe.Slice((*[4]int8)(unsafe.Pointer(unsafe.SliceData(out))), len(out)/4)
-	src := unsafe.Slice((*[4]int8)(unsafe.Pointer(unsafe.SliceData(row))), len(row)/4)
+	dst := chunks[[4]int8](out)
+	src := chunks[[4]int8](row)
 	for i := range src {
 		dst[i*n+r] = src[i]
 	}

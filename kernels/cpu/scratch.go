@@ -1,5 +1,7 @@
 package cpu
 
+import "unsafe"
+
 // scratch is the memory of one worker: what it computes between an op's operands.
 type scratch struct {
 	lanes []lanes8  // int8, one row: running sums [columns/8]
@@ -35,6 +37,17 @@ func (l *library) reserve(n sizes) {
 		s.lanes, s.tile, s.words, s.sums = atLeast(s.lanes, n.lanes), atLeast(s.tile, n.tile), atLeast(s.words, n.words), atLeast(s.sums, n.sums)
 		s.block, s.group, s.wide, s.p = atLeast(s.block, n.block), atLeast(s.group, n.group), atLeast(s.wide, n.wide), atLeast(s.p, n.p)
 	}
+}
+
+// chunks looks at s as arrays of C, several elements each; those that do not fill one are left out.
+func chunks[C, T any](s []T) []C {
+	var c C
+	var t T
+	n := len(s) / int(unsafe.Sizeof(c)/unsafe.Sizeof(t))
+	if n == 0 {
+		return nil // there may be less memory than one array
+	}
+	return unsafe.Slice((*C)(unsafe.Pointer(unsafe.SliceData(s))), n)
 }
 
 // atLeast returns s, or a longer slice with some room to spare. What s held is lost then.
