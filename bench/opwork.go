@@ -72,7 +72,11 @@ func (o *OpOptions) shapeOf() (s opShape) {
 	case kernels.Add:
 		s.in, s.out = []int{h.In, h.In}, []int{h.In}
 	case kernels.Head:
-		s.in, s.out, s.weights = []int{h.In}, []int{h.Out}, []kernels.Weight{{Name: "embedding", In: h.In, Out: h.Out, ByOutput: true}}
+		head := kernels.Weight{Name: "embedding", In: h.In, Out: h.Out, ByOutput: true}
+		if groups := kernels.HeadGroups(h.In); o.Arith == kernels.Int8 && groups > 0 && !h.Float { // as the last stage makes it
+			head = kernels.Weight{Name: "head", In: h.In, Out: h.Out, Groups: groups, Panels: true}
+		}
+		s.in, s.out, s.weights = []int{h.In}, []int{h.Out}, []kernels.Weight{head}
 	}
 	s.params.Multiplier, s.params.Cap, s.params.Eps = 1, 30, 1e-5
 	s.params.Heads, s.params.KVHeads, s.params.KeySize = h.Heads, h.KVHeads, h.KeySize

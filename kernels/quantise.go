@@ -30,9 +30,8 @@ func QuantiseBlock(q []int8, x []float32) (scale float32) {
 		return 0
 	}
 	inv := 127 / amax
-	for k, v := range x {
-		r := float32(float32(v*inv)+magic) - magic
-		q[k] = int8(max(-127, min(127, r)))
+	for k, v := range x { // |v*inv| is below 127.5, whatever the roundings
+		q[k] = int8(float32(float32(v*inv)+magic) - magic)
 	}
 	return amax / 127
 }

@@ -53,13 +53,17 @@ func NewStage(c model.Config, plan model.Plan, span Span, w Weights, libs *Libra
 		return nil, fmt.Errorf("stages: layers %d to %d: want a run within 0 to %d", span.Lo, span.Hi-1, c.Model.NumLayers-1)
 	}
 	s := &Stage{Span: span, config: c, plan: plan}
-	if err := s.compile(w, libs, tap); err != nil {
-		return nil, err
+	err := s.compile(w, libs, tap)
+	if err == nil {
+		err = s.newCache(size)
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
 	}
 	if s.last() {
 		s.drawer = sample.NewDrawer(c.VocabSize)
 	}
-	return s, s.newCache(size)
+	return s, nil
 }
 
 func (s *Stage) last() bool { return s.Span.Hi == s.config.Model.NumLayers }
@@ -167,7 +171,6 @@ func (s *Stage) newCache(size CacheSize) error {
 	}
 	for l := s.Span.Lo; l < s.Span.Hi; l++ {
 		if err := cut(&s.cache.Layers[l]); err != nil {
-			s.arena.Close()
 			return err
 		}
 	}
@@ -176,11 +179,13 @@ func (s *Stage) newCache(size CacheSize) error {
 
 // Close gives the cache's memory back.
 func (s *Stage) Close() error {
-	var err error
-	if s.head != nil {
-		err = s.head.Close()
+	var errs []error
+	for _, a := range []*tensor.Arena{s.head, s.arena} {
+		if a != nil {
+			errs = append(errs, a.Close())
+		}
 	}
-	return errors.Join(err, s.arena.Close())
+	return errors.Join(errs...)
 }
 
 // Advance runs a batch to the next router, or out of the span. It returns the layer whose experts are

@@ -44,10 +44,7 @@ func (m *Model) RepackBytes() (sum int64) {
 // the system has not got the memory.
 func (m *Model) Repack(ctx context.Context, opt RepackOptions) (r Repacked, err error) {
 	start := time.Now()
-	units := m.unpackedMatrices()
-	for _, u := range units {
-		r.Bytes += u.bytes()
-	}
+	r.Bytes = m.RepackBytes()
 	if r.Bytes == 0 || m.arena != nil {
 		return Repacked{}, nil
 	}
@@ -57,6 +54,7 @@ func (m *Model) Repack(ctx context.Context, opt RepackOptions) (r Repacked, err 
 	if have, err := opt.Memory(); err == nil && have < r.Bytes {
 		return r, fmt.Errorf("repack: %w: needs %d bytes, the system has %d left: free memory, convert the model once (troupe convert --to packed), or leave it as it is (--repack off), which is slower", ErrMemory, r.Bytes, have)
 	}
+	units := m.unpackedMatrices()
 	arena, err := tensor.NewHugeArena("weights", int(r.Bytes))
 	if err != nil {
 		return r, err

@@ -164,31 +164,31 @@ func (a *attend) scores(s *scratch, p []float32, stride int, q []float32, k cach
 	size := a.call.KeySize
 	if a.lib.loops.panels == nil {
 		for h := range a.group {
-			a.lib.loops.scores((*[kernels.BlockTokens]float32)(p[h*stride:]), q[h*size:][:size], k.full)
+			scores((*[kernels.BlockTokens]float32)(p[h*stride:]), q[h*size:][:size], k.full)
 		}
 		return
 	}
-	f := &s.float
-	*f = floatArgs{sumStep: 4 * stride, k: size, tiles: 1}
-	loops := k.rows(a.lib.loops.panels, f, kernels.BlockTokens)
-	for h := 0; h < a.group; {
-		l := widest(loops, a.group-h)
-		f.sums = &p[h*stride]
-		for i := range l.rows {
-			f.x[i] = &q[(h+i)*size]
-		}
-		l.run((*byte)(unsafe.Pointer(f)))
-		h += l.rows
-	}
+	s.float = floatArgs{k: size, tiles: 1}
+	a.multiply(s, k, kernels.BlockTokens, q, size, p, stride)
 }
 
-// widest is the loop that takes most of n rows.
-func widest(loops []rowsLoop, n int) rowsLoop {
-	i := 0
-	for loops[i].rows > n {
-		i++
+// multiply adds the product of each head's x with a block of the cache [k][cols] to its sums, k and tiles of
+// s.float as set; heads of x and of sums are so many elements apart.
+func (a *attend) multiply(s *scratch, block cacheBlock, cols int, x []float32, xStep int, sums []float32, sumStep int) {
+	f := &s.float
+	loops := block.rows(a.lib.loops.panels, f, cols)
+	f.sumStep = 4 * sumStep
+	for h := 0; h < a.group; {
+		for loops[0].rows > a.group-h {
+			loops = loops[1:]
+		}
+		f.sums = &sums[h*sumStep]
+		for i := range loops[0].rows {
+			f.x[i] = &x[(h+i)*xStep]
+		}
+		loops[0].run((*byte)(unsafe.Pointer(f)))
+		h += loops[0].rows
 	}
-	return loops[i]
 }
 
 // weigh turns one head's dots into exp(logit - cap), 0 for keys that row r may not see.
@@ -247,7 +247,7 @@ func (a *attend) values(s *scratch, run span, first int, v *view, longest, strid
 				}
 			}
 		}
-		for r := run.lo; r < run.hi && lo < longest; r++ {
+		for r := run.lo; r < run.hi; r++ {
 			if lo < a.keys(r) {
 				a.lib.loops.addTo(a.at(a.call.Out[0], r, first), sums[(r-run.lo)*width:])
 			}
@@ -258,20 +258,10 @@ func (a *attend) values(s *scratch, run span, first int, v *view, longest, strid
 // addRows: y[h] += p[h][i] * rows[i] for i = 0 to n-1 and group heads; their weights are stride apart.
 func (a *attend) addRows(s *scratch, y []float32, v cacheBlock, p []float32, stride, n int) {
 	size, whole := a.call.KeySize, 0
-	if l := a.lib.loops.panels; l != nil && size >= panelCols {
+	if a.lib.loops.panels != nil && size >= panelCols {
 		whole = size / panelCols * panelCols
-		f := &s.float
-		*f = floatArgs{sumStep: 4 * size, k: n, tiles: size / panelCols}
-		loops := v.rows(l, f, size)
-		for h := 0; h < a.group; {
-			loop := widest(loops, a.group-h)
-			f.sums = &y[h*size]
-			for i := range loop.rows {
-				f.x[i] = &p[(h+i)*stride]
-			}
-			loop.run((*byte)(unsafe.Pointer(f)))
-			h += loop.rows
-		}
+		s.float = floatArgs{k: n, tiles: size / panelCols}
+		a.multiply(s, v, size, p, stride, y, size)
 	}
 	if whole == size {
 		return

@@ -72,7 +72,7 @@ func (v *view) block(dst, full []float32, half []uint16, pos int, few bool) cach
 	switch {
 	case !v.cache.Half:
 		return cacheBlock{full: full[at:][:n]}
-	case few && v.loops.panels != nil && v.loops.panels.halfRows != nil:
+	case few && v.loops.panels != nil:
 		return cacheBlock{half: half[at:][:n]}
 	}
 	dst = dst[:n]

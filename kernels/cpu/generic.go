@@ -16,8 +16,4 @@ var _ = kernels.Register(kernels.Variant{
 	},
 })
 
-var genericLoops = loops{
-	vectorLoops: genericVectors,
-	pack:        pack, int8Block: int8Block, axpy4int8: axpy4int8, dots: dots,
-	scores: scores,
-}
+var genericLoops = loops{vectorLoops: genericVectors}

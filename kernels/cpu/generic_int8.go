@@ -9,7 +9,9 @@ import (
 // The int8 products of the portable variant, several in one 64-bit multiplication. Integer sums are
 // exact, so any way of adding them gives the canonical block sum.
 
-// int8Block takes the rows by threes; one or two that are left over go another way.
+// int8Block: sums[r-r0][c] = sum over k in lo..hi-1 of q[r][k] * w[k-lo][c], for rows r0 to r1-1, at most
+// rowTile of them, and at most kernels.BlockRows inputs k. Row k of w begins at (k-lo)*stride. It takes the
+// rows by threes; one or two that are left over go another way.
 func int8Block(s *scratch, sums []int32, q *quantRows, r0, r1, lo, hi int, w []int8, stride, cols int) {
 	left := r1 - (r1-r0)%3
 	if left > r0 {
@@ -116,7 +118,7 @@ const (
 	tripleRows = 64
 )
 
-// pack fills the words of three rows.
+// pack fills the words of three rows of activations, as int8Block wants them.
 func pack(words []uint64, a, b, c []int8) {
 	n := len(words)
 	a, b, c = a[:n], b[:n], c[:n]

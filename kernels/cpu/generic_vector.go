@@ -1,69 +1,12 @@
 package cpu
 
 import (
-	"math"
-
 	"troupe/kernels"
 	"troupe/kernels/ref"
 	"troupe/tensor"
 )
 
 // The vector loops of the portable variant.
-
-// tinyBlock is the value below which a block of activations counts as zero (ref.Quantise).
-const tinyBlock = 0x1p-100
-
-// quantise rounds by adding and taking away 1.5*2^23, where float32 has no fractions.
-func quantise(q []int8, x []float32) float32 {
-	const magic = float32(3 << 22)
-	x = x[:len(q)]
-	top := uint32(0)
-	for _, v := range x {
-		top = max(top, math.Float32bits(v)&0x7fffffff)
-	}
-	amax := math.Float32frombits(top)
-	switch {
-	case top >= 0x7f800000:
-		clear(q)
-		return float32(math.NaN())
-	case amax < tinyBlock:
-		clear(q)
-		return 0
-	}
-	inv := 127 / amax
-	for k, v := range x {
-		q[k] = int8(math.Float32bits(float32(v*inv) + magic))
-	}
-	return amax / 127
-}
-
-// asFloat has the float32 value of every int8, by its bits.
-var asFloat = func() (t [256]float32) {
-	for i := range t {
-		t[i] = float32(int8(i))
-	}
-	return t
-}()
-
-func widen(dst []float32, q []int8) {
-	out := chunks[[8]float32](dst)
-	in := wordsOf(q)[:len(out)]
-	for i := range out {
-		d, w := &out[i], &in[i]
-		d[0], d[1], d[2], d[3] = asFloat[w[0]], asFloat[w[1]], asFloat[w[2]], asFloat[w[3]]
-		d[4], d[5], d[6], d[7] = asFloat[w[4]], asFloat[w[5]], asFloat[w[6]], asFloat[w[7]]
-	}
-	for c := len(out) * 8; c < len(dst); c++ {
-		dst[c] = float32(q[c])
-	}
-}
-
-func widenScaled(dst []float32, q []int8, scale []float32) {
-	q, scale = q[:len(dst)], scale[:len(dst)]
-	for c := range dst {
-		dst[c] = tensor.RoundBF16(asFloat[uint8(q[c])] * scale[c])
-	}
-}
 
 func widenBF16(dst []float32, b []uint16) {
 	b = b[:len(dst)]

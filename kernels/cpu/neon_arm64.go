@@ -44,7 +44,7 @@ func neonInt8(dot bool) []rowsLoop {
 }
 
 var neonVectors = vectorLoops{
-	quantise: quantiseNEON, widen: widenNEON, widenScaled: widenScaledNEON, widenBF16: widenBF16NEON, toBF16: toBF16NEON, roundBF16: roundBF16NEON,
+	quantise: quantiseNEON, widenBF16: widenBF16NEON, toBF16: toBF16NEON, roundBF16: roundBF16NEON,
 	sumSquares: sumSquaresNEON, sumLanes: sumLanesNEON,
 	norm: normNEON, rotate: rotateNEON, weigh: weighNEON, geluUp: geluUpNEON, expMinus: expMinusNEON,
 	mul: mulNEON, div: divNEON, add: addNEON, addTo: addToNEON, mulAdd: mulAddNEON, axpy1: axpy1NEON, axpy4: axpy4NEON,

@@ -21,7 +21,7 @@ type panelLoops struct {
 	widen func(dst *float32, w *int8, lines int)
 	// transpose makes [n][16] of 16 rows of float32 that are stride bytes apart; n is a multiple of 8.
 	transpose func(dst, src *float32, stride, n int)
-	// dots multiplies one row with 16 outputs stored output by output. It takes a dotArgs; nil: transpose.
+	// dots multiplies one row with 16 outputs stored output by output. It takes a dotArgs.
 	dots func(*byte)
 	// scaleRound: w[k] = bfloat16(w[k] * scale) for n rows of 16.
 	scaleRound func(w, scale *float32, n int)

@@ -15,7 +15,7 @@ func (p *product) byOutput(s *scratch, i, r0, r1, c0, c1 int) {
 			hi := min(lo+kernels.BlockRows, w.In)
 			block, stride := p.outputs(s.wide, w, o, n, lo, hi)
 			for r := r0; r < r1; r++ {
-				p.lib.loops.dots(s.block, block, stride, p.x.row(r)[lo:hi])
+				dots(s.block, block, stride, p.x.row(r)[lo:hi])
 				out := y.row(r)[o : o+n]
 				for j := range out {
 					out[j] += s.block[j]

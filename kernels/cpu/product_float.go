@@ -49,7 +49,7 @@ func (p *product) int8Row(sums []float32, q []int8, stride int, x []float32) {
 	k, cols := 0, len(sums)
 	for ; k+4 <= len(x); k += 4 {
 		at := q[k*stride:]
-		p.lib.loops.axpy4int8(sums, at, at[stride:], at[2*stride:], at[3*stride:], (*[4]float32)(x[k:]))
+		axpy4int8(sums, at, at[stride:], at[2*stride:], at[3*stride:], (*[4]float32)(x[k:]))
 	}
 	for ; k < len(x); k++ {
 		for c, v := range q[k*stride:][:cols] {
@@ -91,9 +91,9 @@ func (p *product) factors(dst []float32, w *kernels.Weight, q []int8, g, k, c0, 
 	lo, hi := k*w.Out+c0, k*w.Out+c1
 	switch {
 	case w.Quantised() && p.arith == kernels.Reference:
-		p.lib.loops.widenScaled(dst, q, w.Scales[g*w.Out+c0:g*w.Out+c1])
+		widenScaled(dst, q, w.Scales[g*w.Out+c0:g*w.Out+c1])
 	case w.Quantised():
-		p.lib.loops.widen(dst, q)
+		widen(dst, q)
 	case p.arith == kernels.Reference:
 		for c, v := range w.F[lo:hi] {
 			dst[c] = tensor.RoundBF16(v)

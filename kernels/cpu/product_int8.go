@@ -15,7 +15,7 @@ func (p *product) int8(s *scratch, i, r0, r1, c0, c1 int) {
 		for lo := g * per; lo < (g+1)*per; lo += kernels.BlockRows {
 			hi := min(lo+kernels.BlockRows, (g+1)*per)
 			rows, stride := rowsOf(s, w, lo, hi, c0, c1)
-			p.lib.loops.int8Block(s, sums, q, r0, r1, lo, hi, rows, stride, cols)
+			int8Block(s, sums, q, r0, r1, lo, hi, rows, stride, cols)
 			for r := range n {
 				addScaled(group[r*cols:][:cols], sums[r*cols:][:cols], q.scale(r0+r, block))
 			}
@@ -156,7 +156,7 @@ func (j *quantiser) do(worker, lo, hi int) {
 				q.quantise(p.lib.loops, r, p.x.row(r))
 			}
 			if 3*t+3 <= p.n {
-				p.lib.loops.pack(q.triple(t), q.row(3*t), q.row(3*t+1), q.row(3*t+2))
+				pack(q.triple(t), q.row(3*t), q.row(3*t+1), q.row(3*t+2))
 			}
 		}
 	}

@@ -18,6 +18,9 @@ const (
 	bytesPerNano = 10
 	int8PerNano  = 40
 	floatPerNano = 10
+
+	// packLines are packed at once, at most: each input's weights may be a miss of the cache.
+	packLines = 256
 )
 
 // rowRun is a run of rows that a loop takes at once.
@@ -110,9 +113,10 @@ func (p *product) linesOf(s *scratch, w *kernels.Weight, c0, c1 int) []int8 {
 		for c := c0; c < c1; c += panelCols {
 			dst, src := s.rows[(c-c0)/panelCols*size+g*lines*kernels.LineBytes:], w.Q[g*per*w.Out+c:]
 			cols, done := min(panelCols, c1-c), 0
-			if cols == panelCols && whole > 0 {
-				p.lib.loops.panels.pack(&dst[0], &src[0], w.Out, whole)
-				done = whole
+			for cols == panelCols && done < whole {
+				n := min(packLines, whole-done)
+				p.lib.loops.panels.pack(&dst[done*kernels.LineBytes], &src[done*kernels.LineInputs*w.Out], w.Out, n)
+				done += n
 			}
 			if done < lines {
 				kernels.PackBlock(dst[done*kernels.LineBytes:], src[done*kernels.LineInputs*w.Out:], w.Out, per-done*kernels.LineInputs, cols)
@@ -176,7 +180,7 @@ func (p *product) panelExact(s *scratch, i int, lines []int8, r, c0, c1 int) {
 
 // dotsFit tells that panelDots serves a weight and so many rows.
 func (p *product) dotsFit(w *kernels.Weight, rows int) bool {
-	return p.lib.loops.panels.dots != nil && w.ByOutput && w.In%8 == 0 && rows <= fewRows && p.arith != kernels.Reference
+	return w.ByOutput && w.In%8 == 0 && rows <= fewRows && p.arith != kernels.Reference
 }
 
 // panelDots takes one row and whole panels of outputs whose weights are stored output by output.

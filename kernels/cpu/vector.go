@@ -1,15 +1,13 @@
 package cpu
 
+import "troupe/kernels"
+
 // vectorLoops are the inner loops on vectors, everything but the products with matrices. The length of
 // the first slice counts, at most vectorMax; the others are at least as long. Slices do not overlap
 // unless they are the same. The sums are lane sums (kernels/order.go).
 type vectorLoops struct {
-	// quantise fills q from a block of activations and returns its scale, as ref.Quantise does.
+	// quantise fills q from a block of activations and returns its scale, as kernels.QuantiseBlock does.
 	quantise func(q []int8, x []float32) float32
-	// widen: dst = q, exactly.
-	widen func(dst []float32, q []int8)
-	// widenScaled: dst = bfloat16(float32(q) * scale).
-	widenScaled func(dst []float32, q []int8, scale []float32)
 	// widenBF16: dst = b, exactly.
 	widenBF16 func(dst []float32, b []uint16)
 	// toBF16: dst = src, rounded as tensor.ToBF16 does.
@@ -54,7 +52,7 @@ type vectorLoops struct {
 const vectorMax = 1 << 17
 
 var genericVectors = vectorLoops{
-	quantise: quantise, widen: widen, widenScaled: widenScaled, widenBF16: widenBF16, toBF16: toBF16, roundBF16: roundBF16,
+	quantise: kernels.QuantiseBlock, widenBF16: widenBF16, toBF16: toBF16, roundBF16: roundBF16,
 	sumSquares: sumSquares, sumLanes: sumLanes,
 	norm: scaleNorm, rotate: rotate, weigh: weigh, geluUp: geluUp, expMinus: expMinus,
 	mul: mul, div: div, add: addVectors, addTo: addTo, mulAdd: mulAdd, axpy1: axpy1, axpy4: axpy4,

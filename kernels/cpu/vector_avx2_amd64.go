@@ -9,16 +9,6 @@ package cpu
 //go:noescape
 func quantiseAVX2(q []int8, x []float32) float32
 
-// widenAVX2 is vectorLoops.widen.
-//
-//go:noescape
-func widenAVX2(dst []float32, q []int8)
-
-// widenScaledAVX2 is vectorLoops.widenScaled.
-//
-//go:noescape
-func widenScaledAVX2(dst []float32, q []int8, scale []float32)
-
 // widenBF16AVX2 is vectorLoops.widenBF16.
 //
 //go:noescape

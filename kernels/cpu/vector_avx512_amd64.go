@@ -9,16 +9,6 @@ package cpu
 //go:noescape
 func quantiseAVX512(q []int8, x []float32) float32
 
-// widenAVX512 is vectorLoops.widen.
-//
-//go:noescape
-func widenAVX512(dst []float32, q []int8)
-
-// widenScaledAVX512 is vectorLoops.widenScaled.
-//
-//go:noescape
-func widenScaledAVX512(dst []float32, q []int8, scale []float32)
-
 // widenBF16AVX512 is vectorLoops.widenBF16.
 //
 //go:noescape

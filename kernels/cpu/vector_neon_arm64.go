@@ -9,16 +9,6 @@ package cpu
 //go:noescape
 func quantiseNEON(q []int8, x []float32) float32
 
-// widenNEON is vectorLoops.widen.
-//
-//go:noescape
-func widenNEON(dst []float32, q []int8)
-
-// widenScaledNEON is vectorLoops.widenScaled.
-//
-//go:noescape
-func widenScaledNEON(dst []float32, q []int8, scale []float32)
-
 // widenBF16NEON is vectorLoops.widenBF16.
 //
 //go:noescape

@@ -32,8 +32,6 @@ var vectorCases = []struct {
 	call func(l *vectorLoops, o *operands) float32
 }{
 	{"quantise", func(l *vectorLoops, o *operands) float32 { return l.quantise(o.q, o.f[0]) }},
-	{"widen", func(l *vectorLoops, o *operands) float32 { l.widen(o.f[0], o.q); return 0 }},
-	{"widenScaled", func(l *vectorLoops, o *operands) float32 { l.widenScaled(o.f[0], o.q, o.f[1]); return 0 }},
 	{"widenBF16", func(l *vectorLoops, o *operands) float32 { l.widenBF16(o.f[0], o.h); return 0 }},
 	{"toBF16", func(l *vectorLoops, o *operands) float32 { l.toBF16(o.h, o.f[0]); return 0 }},
 	{"roundBF16", func(l *vectorLoops, o *operands) float32 { l.roundBF16(o.f[0]); return 0 }},

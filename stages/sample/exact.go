@@ -121,14 +121,8 @@ func scaled(logit, top float32, temperature float64) float64 {
 // massLow is below what e^x of massUnit is less than one half.
 const massLow = -28.5
 
-func massOf(rel float64) uint64 {
-	if rel < massLow {
-		return 0
-	}
-	return uint64(int64(float64(expNeg(rel)*massUnit) + 0.5))
-}
-
-// masses fills mass with massOf every scaled logit and returns the sum: the same without a call for each.
+// masses fills mass with e^x of every scaled logit in units of 1/massUnit, rounded, and returns the sum.
+// Its body is expNeg's, so that there is no call for each.
 func masses(mass []uint64, rel []float64) (total uint64) {
 	mass = mass[:len(rel)]
 	for i, x := range rel {

@@ -8,8 +8,16 @@ import (
 	"testing"
 )
 
+// massOf is the mass of one scaled logit.
+func massOf(rel float64) uint64 {
+	if rel < massLow {
+		return 0
+	}
+	return uint64(int64(float64(expNeg(rel)*massUnit) + 0.5))
+}
+
 // slowDraw is the exact sampler in the plainest way: sort, take prefixes, give noise to every token left.
-// It shares with the fast one only the formulas of scaled logits, masses and noise.
+// It shares with the fast one only the formulas of scaled logits, exp and noise.
 func slowDraw(logits []float32, p Params, position int) Draw {
 	var ids []int32
 	for i, l := range logits {

@@ -3,17 +3,6 @@ package main
 import "math"
 
 func (v *vecARM64) conversions() {
-	v.begin("widen", "(dst []float32, q []int8)")
-	dst, n, q := v.base("dst"), v.length("dst"), v.base("q")
-	v.each(n, func() { v.store(v.int8s(q), dst) })
-	v.end()
-
-	v.begin("widenScaled", "(dst []float32, q []int8, scale []float32)")
-	dst, n, q = v.base("dst"), v.length("dst"), v.base("q")
-	scale := v.base("scale")
-	v.each(n, func() { v.store(v.roundBF16(v.op(fmul, v.int8s(q), v.load(scale))), dst) })
-	v.end()
-
 	v.begin("widenBF16", "(dst []float32, b []uint16)")
 	dst, n, b := v.base("dst"), v.length("dst"), v.base("b")
 	v.each(n, func() { v.store(v.op(shl(16), v.op(uxtl16, v.narrow(b, 2, "MOVHU"))), dst) })

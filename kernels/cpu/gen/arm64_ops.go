@@ -81,8 +81,6 @@ var (
 	// tbl is bytes of the first operand by the indices in the second; zero for indices above 15.
 	tbl = op{word: 0x4e000000, text: "tbl\tv%d.16b, {v%d.16b}, v%d.16b"}
 
-	sxtl8  = op{word: 0x0f08a400, text: "sxtl\tv%d.8h, v%d.8b"}
-	sxtl16 = op{word: 0x0f10a400, text: "sxtl\tv%d.4s, v%d.4h"}
 	uxtl16 = op{word: 0x2f10a400, text: "uxtl\tv%d.4s, v%d.4h"}
 	// shll is bfloat16 as floats, shll2 that of the upper half.
 	shll  = op{word: 0x2e613800, text: "shll\tv%d.4s, v%d.4h, #16"}

@@ -179,11 +179,6 @@ func (v *vecARM64) storeNarrow(x value, p R, size int, single string) {
 	})
 }
 
-// int8s is the loop's elements of an []int8 as floats.
-func (v *vecARM64) int8s(p R) value {
-	return v.op(scvtf, v.op(sxtl16, v.op(sxtl8, v.narrow(p, 1, "MOVB"))))
-}
-
 // storeInt8 writes 32-bit integers in -128..127.
 func (v *vecARM64) storeInt8(x value, p R) {
 	if !v.rest {

@@ -237,30 +237,22 @@ func (v *vec) load(base reg.Register) reg.VecVirtual {
 	return r
 }
 
-// loadInt8 is the loop's elements of an []int8 as 32-bit integers.
-func (v *vec) loadInt8(base reg.Register) reg.VecVirtual {
-	return v.loadWide(v.place(base, 1), v.MOVBLSX, func(m, r operand.Op) { v.VPMOVSXBD(m, r) }, v.VMOVDQU8_Z, v.XMM())
-}
-
-// loadUint16 is the loop's elements of a []uint16 as 32-bit integers.
+// loadUint16 is the loop's elements of a []uint16 as 32-bit integers: one element, a vector, or, through a
+// narrow register, what there is of one: an instruction that loads under a mask and widens should not touch what
+// is missing either, but an emulator does.
 func (v *vec) loadUint16(base reg.Register) reg.VecVirtual {
-	return v.loadWide(v.place(base, 2), v.MOVWLZX, func(m, r operand.Op) { v.VPMOVZXWD(m, r) }, v.VMOVDQU16_Z, v.YMM())
-}
-
-// loadWide loads one element, a vector, or, into a narrow register first, what there is of one: an instruction
-// that loads under a mask and widens should not touch what is missing either, but an emulator does.
-func (v *vec) loadWide(m operand.Mem, single, whole func(m, r operand.Op), masked func(m, k, r operand.Op), narrow reg.VecVirtual) reg.VecVirtual {
-	r := v.new()
+	r, m := v.new(), v.place(base, 2)
 	switch {
 	case !v.rest:
-		whole(m, r)
+		v.VPMOVZXWD(m, r)
 	case v.lanes == 16:
-		masked(m, v.mask, narrow)
-		whole(narrow, r)
+		narrow := v.YMM()
+		v.VMOVDQU16_Z(m, v.mask, narrow)
+		v.VPMOVZXWD(narrow, r)
 	default:
 		one := v.GP32()
-		single(m, one)
-		v.VMOVD(one, r)
+		v.MOVWLZX(m, one)
+		v.VMOVD(one, r.AsX())
 	}
 	return r
 }

@@ -103,19 +103,8 @@ func (v *vec) fold(x reg.VecVirtual, op func(b, a, r operand.Op)) reg.VecVirtual
 }
 
 func (v *vec) conversions() {
-	v.function("widen", "(dst []float32, q []int8)", "vectorLoops.widen")
-	dst, n, src := v.base("dst"), v.length("dst"), v.base("q")
-	v.each(n, plain, func() { v.store(v.float32s(v.loadInt8(src)), dst) })
-	v.end()
-
-	v.function("widenScaled", "(dst []float32, q []int8, scale []float32)", "vectorLoops.widenScaled")
-	dst, n, src = v.base("dst"), v.length("dst"), v.base("q")
-	scale := v.base("scale")
-	v.each(n, plain, func() { v.store(v.roundBF16(v.mul(v.float32s(v.loadInt8(src)), v.load(scale))), dst) })
-	v.end()
-
 	v.function("widenBF16", "(dst []float32, b []uint16)", "vectorLoops.widenBF16")
-	dst, n, src = v.base("dst"), v.length("dst"), v.base("b")
+	dst, n, src := v.base("dst"), v.length("dst"), v.base("b")
 	v.each(n, plain, func() { v.store(v.shiftLeft(v.loadUint16(src), 16), dst) })
 	v.end()
 
@@ -128,13 +117,6 @@ func (v *vec) conversions() {
 	dst, n = v.base("v"), v.length("v")
 	v.each(n, plain, func() { v.store(v.roundBF16(v.load(dst)), dst) })
 	v.end()
-}
-
-// float32s converts 32-bit integers.
-func (v *vec) float32s(x reg.VecVirtual) reg.VecVirtual {
-	r := v.new()
-	v.VCVTDQ2PS(x, r)
-	return r
 }
 
 // sum is a lane sum of terms of x: of 16 lanes, whatever the registers hold. Elements that are missing in
