@@ -15,5 +15,5 @@
 //
 // Weights are not copied here, but for matrices of fewer outputs than a panel (routers), which are padded;
 // a variant that reads panels packs those it is about to read of a matrix that lies otherwise. Scratch memory belongs to the device and only ever grows: the steady state allocates
-// nothing (M3). An assembly call takes less than 200 microseconds, since it cannot be preempted.
+// nothing (M3). An assembly call takes less than about 200 microseconds, since it cannot be preempted.
 package cpu

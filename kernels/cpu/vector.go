@@ -48,8 +48,8 @@ type vectorLoops struct {
 }
 
 // vectorMax is the longest vector of one call: assembly cannot be preempted, and the slowest loop takes
-// about a nanosecond an element.
-const vectorMax = 1 << 17
+// two or three nanoseconds an element.
+const vectorMax = 1 << 16
 
 var genericVectors = vectorLoops{
 	quantise: kernels.QuantiseBlock, widenBF16: widenBF16, toBF16: toBF16, roundBF16: roundBF16,
