@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"unsafe"
+
+	"troupe/tensor"
 )
 
 // input is one file of a checkpoint, open for reading at any offset.
@@ -47,7 +49,9 @@ func openInput(model fs.FS, name string) (*input, error) {
 // region is the contents of one file in memory.
 type region struct {
 	data   []byte
-	mapped bool // unmap must be called
+	mapped bool           // unmap must be called
+	shared *tensor.Region // nil: no other process can map it
+	arena  *tensor.Arena  // of a copy; nil: none
 }
 
 // load maps the file, or copies it where it is no file of the operating system.
@@ -61,26 +65,43 @@ func (in *input) load() (region, error) {
 	return readFile(in, int(in.size))
 }
 
-// readFile copies a file into memory.
+// readFile copies a file into memory, an arena so that other processes can map it.
 func readFile(r io.ReaderAt, size int) (region, error) {
-	data := make([]byte, size)
-	n, err := r.ReadAt(data, 0)
+	if size == 0 {
+		return region{}, nil
+	}
+	a, err := tensor.NewArena("weights", size)
+	if err != nil {
+		return region{}, err
+	}
+	data, err := a.Bytes(size)
+	n := 0
+	if err == nil {
+		n, err = r.ReadAt(data, 0)
+	}
 	switch {
 	case err != nil && !errors.Is(err, io.EOF):
-		return region{}, explain(err)
+		err = explain(err)
 	case n < size:
-		return region{}, fmt.Errorf("it was cut from %d to %d bytes while being read: copy the file again", size, n)
+		err = fmt.Errorf("it was cut from %d to %d bytes while being read: copy the file again", size, n)
+	default:
+		return region{data: data, arena: a}, nil
 	}
-	return region{data: data}, nil
+	return region{}, errors.Join(err, a.Close())
 }
 
 func (r *region) free() error {
 	data := r.data
 	r.data = nil
-	if !r.mapped || data == nil {
+	switch {
+	case data == nil:
 		return nil
+	case r.arena != nil:
+		return r.arena.Close()
+	case r.mapped:
+		return errors.Join(r.shared.Close(), unmap(data))
 	}
-	return unmap(data)
+	return nil
 }
 
 var pageBytes = os.Getpagesize()

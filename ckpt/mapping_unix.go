@@ -7,6 +7,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"troupe/tensor"
 )
 
 // mapFile maps a whole file read-only. Its pages are shared with every process that maps the file and
@@ -17,7 +19,7 @@ func mapFile(f *os.File, size int) (region, error) {
 	if err != nil {
 		return region{}, fmt.Errorf("map %d bytes: %w: raise the limits on address space (ulimit -v) and mappings (vm.max_map_count)", size, err)
 	}
-	return region{data, true}, nil
+	return region{data: data, mapped: true, shared: tensor.ShareFile(f.Name(), data, f)}, nil
 }
 
 func unmap(data []byte) error { return unix.Munmap(data) }

@@ -2,6 +2,7 @@ package kernels
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -9,10 +10,67 @@ import (
 // Binding says which library computes which op at which layers: a list of entries
 //
 //	op[@layers]=library[/variant]     expert=cpu/generic, attend@0-3=ref
+//	@layers=library[/variant]         every op of these layers
 //	library[/variant]                 every op
 //
 // separated by commas; later entries win. The empty binding takes the best library for everything.
 type Binding struct{ entries []bindingEntry }
+
+// With is the binding with the entries of another one behind its own, which they win over. Entries that can no
+// longer be reached are left out.
+func (b Binding) With(more Binding) Binding {
+	all := slices.Concat(b.entries, more.entries)
+	var kept []bindingEntry
+	for i, e := range all {
+		if !slices.ContainsFunc(all[i+1:], e.within) {
+			kept = append(kept, e)
+		}
+	}
+	return Binding{kept}
+}
+
+// within tells whether an entry has nothing to say where another one holds.
+func (e bindingEntry) within(other bindingEntry) bool {
+	return (other.op == e.op || other.op == NumOps) && other.lo <= e.lo && e.hi <= other.hi
+}
+
+// String is the binding in the form that ParseBinding reads.
+func (b Binding) String() string {
+	var parts []string
+	for _, e := range b.entries {
+		parts = append(parts, e.String())
+	}
+	return strings.Join(parts, ",")
+}
+
+func (e bindingEntry) String() string {
+	var left string
+	if e.op != NumOps {
+		left = e.op.String()
+	}
+	switch {
+	case e.hi == everyLayer:
+	case e.lo == e.hi:
+		left += fmt.Sprintf("@%d", e.lo)
+	default:
+		left += fmt.Sprintf("@%d-%d", e.lo, e.hi)
+	}
+	if left == "" {
+		return e.library
+	}
+	return left + "=" + e.library
+}
+
+// Libraries are the names in the binding, each once.
+func (b Binding) Libraries() []string {
+	var names []string
+	for _, e := range b.entries {
+		if !slices.Contains(names, e.library) {
+			names = append(names, e.library)
+		}
+	}
+	return names
+}
 
 type bindingEntry struct {
 	op      Op // NumOps: every op
@@ -34,11 +92,12 @@ func ParseBinding(s string) (Binding, error) {
 		if left, lib, ok := strings.Cut(part, "="); ok {
 			e.library = lib
 			name, layers, ranged := strings.Cut(left, "@")
-			op, err := parseOp(name)
-			if err != nil {
-				return b, fmt.Errorf("kernels: binding %q: %w", part, err)
+			var err error
+			if name != "" || !ranged {
+				if e.op, err = parseOp(name); err != nil {
+					return b, fmt.Errorf("kernels: binding %q: %w", part, err)
+				}
 			}
-			e.op = op
 			if ranged {
 				if e.lo, e.hi, err = parseRange(layers); err != nil {
 					return b, fmt.Errorf("kernels: binding %q: layers: %w", part, err)
@@ -46,7 +105,7 @@ func ParseBinding(s string) (Binding, error) {
 			}
 		}
 		if e.library == "" {
-			return b, fmt.Errorf("kernels: binding %q: no library: want op[@layers]=library, as expert=cpu/generic or attend@0-3=ref", part)
+			return b, fmt.Errorf("kernels: binding %q: no library: want op[@layers]=library, as expert=cpu/generic, attend@0-3=ref or @4-5=cpu", part)
 		}
 		if _, err := Find(e.library); err != nil {
 			return b, err

@@ -43,6 +43,82 @@ func TestBinding(t *testing.T) {
 	}
 }
 
+func TestBindingOfLayers(t *testing.T) {
+	b, err := ParseBinding("@1-2=test/slow,attend@2=test/fast")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		op    Op
+		layer int
+		want  string
+	}{{Embed, -1, ""}, {Linear, 0, ""}, {Linear, 1, "test/slow"}, {Attend, 2, "test/fast"}, {Add, 2, "test/slow"}, {Add, 3, ""}} {
+		if got := b.Library(c.op, c.layer); got != c.want {
+			t.Errorf("%v of layer %d: %q, want %q", c.op, c.layer, got, c.want)
+		}
+	}
+}
+
+func TestBindingWith(t *testing.T) {
+	for _, c := range []struct{ first, more, want string }{
+		{"", "", ""},
+		{"test", "", "test"},
+		{"test,expert=test/slow", "expert=test/fast", "test,expert=test/fast"},
+		{"expert@1=test/slow,attend@0-3=test", "expert=test/fast,attend@2=test/fast", "attend@0-3=test,expert=test/fast,attend@2=test/fast"},
+		{"expert=test/slow,@0-3=test", "test/fast", "test/fast"},
+		{"expert@1-2=test", "@0-3=test/fast", "@0-3=test/fast"},
+		{"@1=test", "expert=test/fast", "@1=test,expert=test/fast"},
+	} {
+		first, err := ParseBinding(c.first)
+		if err != nil {
+			t.Fatal(err)
+		}
+		more, err := ParseBinding(c.more)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := first.With(more).String()
+		if got != c.want {
+			t.Errorf("%q with %q: %q, want %q", c.first, c.more, got, c.want)
+		}
+		if again, err := ParseBinding(got); err != nil || again.String() != got {
+			t.Errorf("%q read again: %q, %v", got, again, err)
+		}
+	}
+}
+
+func TestLend(t *testing.T) {
+	v := Variant{Name: "lent/x", Score: func() int { return 99 }, Open: func(Threads) (Library, error) { return nil, nil }}
+	if err := Lend(v); err != nil {
+		t.Fatal(err)
+	}
+	defer Return(v.Name)
+	v.Doc = "again"
+	if err := Lend(v); err != nil {
+		t.Errorf("a second time: %v", err)
+	}
+	if got, err := Find("lent"); err != nil || got.Doc != "again" {
+		t.Errorf("named: %+v, %v", got, err)
+	}
+	if got, err := Find(""); err != nil || got.Name != "test/fast" {
+		t.Errorf("not named: %s, %v, want one that is built in", got.Name, err)
+	}
+	for _, bad := range []string{"test/slow", "", "a b", "a=b", "a,b", "a@b"} {
+		v.Name = bad
+		if err := Lend(v); err == nil {
+			t.Errorf("%q: no error", bad)
+		}
+	}
+	Return("test/slow")
+	if _, err := Find("test/slow"); err != nil {
+		t.Error("a built-in library was taken away")
+	}
+	Return("lent/x")
+	if _, err := Find("lent/x"); err == nil {
+		t.Error("a returned library is still there")
+	}
+}
+
 func TestBlocksCoverEveryInputOnce(t *testing.T) {
 	for k := 1; k < 600; k++ {
 		for _, groups := range []int{0, 1, 2, 8} {

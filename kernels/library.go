@@ -1,11 +1,6 @@
 package kernels
 
-import (
-	"errors"
-	"fmt"
-	"slices"
-	"sync"
-)
+import "errors"
 
 // ErrNoKernel says that a library lacks an op (or has it only for other shapes): choose another one.
 var ErrNoKernel = errors.New("no kernel")
@@ -30,7 +25,8 @@ type Info struct {
 // Library compiles segments for one device. Its kernels run one at a time, on that device's lane.
 type Library interface {
 	Info() Info
-	// Compile prepares a segment. The error wraps ErrNoKernel when an op is missing.
+	// Compile prepares a segment, also while kernels of the library run. The error wraps ErrNoKernel when an
+	// op is missing, or lacks the arithmetic or the shape.
 	Compile(Segment) (Kernel, error)
 	// Close ends the library's threads; none of its kernels may run afterwards.
 	Close() error
@@ -40,7 +36,7 @@ type Library interface {
 // the outputs unusable. It never keeps the frame.
 type Kernel interface{ Run(*Frame) error }
 
-// Variant is a library that can be opened in this process.
+// Variant is a library that can be opened, in this process or in one of its own.
 type Variant struct {
 	Name  string
 	Doc   string
@@ -64,62 +60,3 @@ const DecodeRows = 4
 
 // SameThreads uses as many for both.
 func SameThreads(n int) Threads { return Threads{n, n} }
-
-var registry = struct {
-	sync.Mutex
-	variants map[string]Variant
-}{variants: map[string]Variant{}}
-
-// Register adds a variant. It is called from package initialisation, one file per variant, and panics
-// on a second registration of a name. Its result is for var _ = Register(…).
-func Register(v Variant) struct{} {
-	registry.Lock()
-	defer registry.Unlock()
-	if _, twice := registry.variants[v.Name]; twice {
-		panic("BUG: kernels: variant registered twice: " + v.Name)
-	}
-	registry.variants[v.Name] = v
-	return struct{}{}
-}
-
-// Variants lists what is registered, best score first, then by name.
-func Variants() []Variant {
-	registry.Lock()
-	defer registry.Unlock()
-	var all []Variant
-	for _, v := range registry.variants {
-		all = append(all, v)
-	}
-	slices.SortFunc(all, func(a, b Variant) int {
-		if d := b.Score() - a.Score(); d != 0 {
-			return d
-		}
-		if a.Name < b.Name {
-			return -1
-		}
-		return 1
-	})
-	return all
-}
-
-// Find returns the variant of that name, or the best one whose name starts with name + "/".
-// The empty name means the best of all.
-func Find(name string) (Variant, error) {
-	for _, v := range Variants() {
-		exact := v.Name == name
-		if !exact && name != "" && !hasFamily(v.Name, name) {
-			continue
-		}
-		if v.Score() > 0 {
-			return v, nil
-		}
-		if exact {
-			return Variant{}, fmt.Errorf("kernels: %s cannot run on this machine: it needs %s", name, v.Needs)
-		}
-	}
-	return Variant{}, fmt.Errorf("kernels: library %q unknown: `troupe kernels list` shows those there are", name)
-}
-
-func hasFamily(variant, family string) bool {
-	return len(variant) > len(family) && variant[:len(family)] == family && variant[len(family)] == '/'
-}

@@ -7,7 +7,7 @@ import (
 )
 
 func mapRegion(name string, size int) ([]byte, int, error) {
-	fd, err := unix.MemfdCreate("troupe-"+name, unix.MFD_CLOEXEC)
+	fd, err := unix.MemfdCreate("troupe-"+name, unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
 	if err != nil { // kernels before 3.17, some sandboxes
 		mem, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE)
 		return mem, -1, err
@@ -16,10 +16,18 @@ func mapRegion(name string, size int) ([]byte, int, error) {
 		unix.Close(fd)
 		return nil, -1, err
 	}
+	// A process that it is lent to could else cut it short, and this one would fault on its own memory.
+	if _, err := unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, unix.F_SEAL_SHRINK|unix.F_SEAL_GROW|unix.F_SEAL_SEAL); err != nil {
+		unix.Close(fd)
+		return nil, -1, err
+	}
 	mem, err := unix.Mmap(fd, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_NORESERVE)
 	if err != nil {
 		unix.Close(fd)
 		return nil, -1, err
+	}
+	if shareAll.Load() {
+		_ = unix.Madvise(mem, unix.MADV_HUGEPAGE) // advice, for memory in files followed where the system is set so
 	}
 	return mem, fd, nil
 }

@@ -1,19 +1,12 @@
-//go:build !linux
+//go:build !unix
 
 package tensor
 
-import "unsafe"
-
-// mapRegion takes the region from the Go heap where there is no memfd. It holds no pointers, so the
-// collector never scans it; sharing with other processes needs another way there.
-func mapRegion(_ string, size int) ([]byte, int, error) {
-	mem := make([]byte, size+arenaAlign)
-	off := -int(uintptr(unsafe.Pointer(unsafe.SliceData(mem)))) & (arenaAlign - 1)
-	return mem[off : off+size : off+size], -1, nil
-}
+// mapRegion takes the region from the Go heap: no other process can map it.
+func mapRegion(_ string, size int) ([]byte, int, error) { return heapRegion(size) }
 
 func mapHuge(size int) (whole, mem []byte, err error) {
-	mem, _, err = mapRegion("", size)
+	mem, _, err = heapRegion(size)
 	return mem, mem, err
 }
 

@@ -8,31 +8,13 @@ import (
 	"troupe/kernels"
 )
 
-// Bound is the largest error that a library with the promise Close may have, relative to the largest
-// magnitude of the same output: float32 sums in another order; one activation rounded to the other of
-// two int8 values; one or two bfloat16 roundings the other way.
-var Bound = [...]float64{kernels.Exact: 1e-4, kernels.Int8: 1e-2, kernels.Reference: 1.6e-2}
-
 // differ compares an output with what it should be; a bound of 0 asks for equal bits.
 func differ(got, want []float32, bound float64) error {
 	if len(got) != len(want) {
 		return fmt.Errorf("%d elements, want %d", len(got), len(want))
 	}
-	limit := 0.0
-	for _, v := range want {
-		if a := math.Abs(float64(v)); a > limit && !math.IsInf(a, 0) {
-			limit = a
-		}
-	}
-	limit *= bound
-	for i, g := range got {
-		w := want[i]
-		switch {
-		case math.Float32bits(g) == math.Float32bits(w), g != g && w != w:
-		case bound > 0 && math.Abs(float64(g)-float64(w)) <= limit:
-		default:
-			return fmt.Errorf("element %d: %v (%#08x), want %v (%#08x)", i, g, math.Float32bits(g), w, math.Float32bits(w))
-		}
+	if d, ok := kernels.Compare(got, want, bound); !ok {
+		return fmt.Errorf("element %d: %v (%#08x), want %v (%#08x)", d.Element, d.Got, math.Float32bits(d.Got), d.Want, math.Float32bits(d.Want))
 	}
 	return nil
 }

@@ -43,7 +43,7 @@ func (j *judge) close() { j.want.mem.close() }
 func (j *judge) check(lib kernels.Library) error {
 	info, bound := lib.Info(), 0.0
 	if info.Promise != kernels.Identical {
-		bound = Bound[j.Arith]
+		bound = kernels.Bound[j.Arith]
 	}
 	for _, op := range j.Ops {
 		if !slices.Contains(info.Ops, op) {
