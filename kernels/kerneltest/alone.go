@@ -12,7 +12,7 @@ func checkAlone(k kernels.Kernel, s *setup) error {
 	c := &s.calls[0]
 	for i := range items(c, &s.frame) {
 		f, pick := alone(c, s, i)
-		if err := k.Run(f); err != nil {
+		if err := runOn(k, f); err != nil {
 			return fmt.Errorf("row %d alone: %w", i, err)
 		}
 		for _, out := range c.Out {

@@ -48,16 +48,30 @@ func (c *Case) build(where side, panels bool) *setup {
 	return s
 }
 
-// Check runs the case on a library and returns the first thing that is wrong. A library that lacks an op
-// of the case is right when it says so.
-func (c Case) Check(lib kernels.Library) error {
+// Verdict is what a case finds of a library.
+type Verdict struct {
+	// Ways counts how the operands lay, sides of their memory times layouts of their matrices, in the runs that
+	// gave the right bytes. None and no error: the library has no kernel for the case, and said so.
+	Ways int
+	// Diff is the largest difference of an output from kernels/ref, relative to the largest magnitude of that
+	// output: what Bound is a bound of. It is infinite where one of the two is no finite number.
+	Diff float64
+	Err  error // the first thing that is wrong
+}
+
+// Judge runs the case on a library. One that lacks an op of the case, or that arithmetic or shape of it, is right
+// when its Compile says so by ErrNoKernel.
+func (c Case) Judge(lib kernels.Library) Verdict {
 	j, err := c.judge()
 	if err != nil {
-		return err
+		return Verdict{Err: err}
 	}
 	defer j.close()
 	return j.check(lib)
 }
+
+// Check is the error of Judge.
+func (c Case) Check(lib kernels.Library) error { return c.Judge(lib).Err }
 
 // Allocs is how often the case allocates a run when it has run before (M3), with GOMAXPROCS at 1. It
 // tells nothing of what another process allocates.

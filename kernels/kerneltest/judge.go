@@ -39,28 +39,38 @@ func (c Case) judge() (*judge, error) {
 
 func (j *judge) close() { j.want.mem.close() }
 
-// check is Case.Check.
-func (j *judge) check(lib kernels.Library) error {
+// check is Case.Judge.
+func (j *judge) check(lib kernels.Library) (v Verdict) {
 	info, bound := lib.Info(), 0.0
 	if info.Promise != kernels.Identical {
 		bound = kernels.Bound[j.Arith]
 	}
+	fail := func(format string, args ...any) Verdict {
+		v.Err = fmt.Errorf("%s: %s: "+format, append([]any{info.Name, j.Name}, args...)...)
+		return v
+	}
 	for _, op := range j.Ops {
 		if !slices.Contains(info.Ops, op) {
 			if _, err := lib.Compile(kernels.Segment{Arith: j.Arith, Calls: j.want.calls}); !errors.Is(err, kernels.ErrNoKernel) {
-				return fmt.Errorf("%s: %s: %v is not in Info().Ops; compiled with %v, want ErrNoKernel", info.Name, j.Name, op, err)
+				return fail("%v is not in Info().Ops; compiled with %v, want ErrNoKernel", op, err)
 			}
-			return nil
+			return v
 		}
 	}
 	for where := range numSides {
 		for _, panels := range j.layouts() {
-			if err := j.checkSide(lib, where, panels, bound); err != nil {
-				return fmt.Errorf("%s: %s: panels %v: %w", info.Name, j.Name, panels, err)
+			diff, err := j.checkSide(lib, where, panels, bound)
+			v.Diff = max(v.Diff, diff)
+			switch {
+			case errors.Is(err, errNotOffered):
+			case err != nil:
+				return fail("panels %v: %w", panels, err)
+			default:
+				v.Ways++
 			}
 		}
 	}
-	return nil
+	return v
 }
 
 // layouts are those that the case's weights can have: int8 weights may lie in panels.
@@ -75,39 +85,60 @@ func (j *judge) layouts() []bool {
 	return []bool{false}
 }
 
-func (j *judge) checkSide(lib kernels.Library, where side, panels bool, bound float64) error {
+// checkSide checks one way in which the operands can lie, and says how far the outputs are from the truth's.
+func (j *judge) checkSide(lib kernels.Library, where side, panels bool, bound float64) (diff float64, err error) {
 	got := j.build(where, panels)
 	defer got.mem.close()
 	if got.mem.err != nil {
-		return got.mem.err
+		return 0, got.mem.err
 	}
 	got.mem.remember()
 	k, err := j.run(lib, got)
 	if err != nil {
-		return err
+		return 0, err
 	}
+	diff = worstDifference(got, j.want)
 	if err := compareOutputs(got, j.want, bound); err != nil {
-		return err
+		return diff, err
 	}
 	if err := checkInputs(got, j.want); err != nil {
-		return err
+		return diff, err
 	}
 	if len(j.Ops) > 1 {
-		return nil // a run of calls is no single op: it has no rows of its own
+		return diff, nil // a run of calls is no single op: it has no rows of its own
 	}
-	if err := protect(func() error { return checkAlone(k, got) }); err != nil {
-		return err
+	if err := checkAlone(k, got); err != nil {
+		return diff, err
 	}
-	return checkAgain(k, got)
+	return diff, checkAgain(k, got)
 }
 
+// errNotOffered is the answer of a library that has no kernel for a case.
+var errNotOffered = errors.New("not offered")
+
+// brokenError is an error or a panic of the library itself, after which it may not be fit for other calls.
+type brokenError struct{ error }
+
+func (e brokenError) Unwrap() error { return e.error }
+
 // run compiles the setup's calls and runs them.
-func (j *judge) run(lib kernels.Library, s *setup) (kernels.Kernel, error) {
-	k, err := lib.Compile(kernels.Segment{Arith: j.Arith, Calls: s.calls})
+func (j *judge) run(lib kernels.Library, s *setup) (k kernels.Kernel, err error) {
+	err = protect(func() error {
+		k, err = lib.Compile(kernels.Segment{Arith: j.Arith, Calls: s.calls})
+		return err
+	})
+	if errors.Is(err, kernels.ErrNoKernel) {
+		return nil, errNotOffered
+	}
 	if err != nil {
 		return nil, fmt.Errorf("compile: %w", err)
 	}
-	return k, protect(func() error { return k.Run(&s.frame) })
+	return k, runOn(k, &s.frame)
+}
+
+// runOn has a kernel run, or says that it broke.
+func runOn(k kernels.Kernel, f *kernels.Frame) error {
+	return protect(func() error { return k.Run(f) })
 }
 
 // checkAgain runs once more on the same frame and cache: the same bytes must come, whatever the promise.
@@ -117,7 +148,7 @@ func checkAgain(k kernels.Kernel, s *setup) error {
 		first[slot] = slices.Clone(s.frame.Bufs[slot])
 		fillUntouched(s.frame.Bufs[slot])
 	}
-	if err := protect(func() error { return k.Run(&s.frame) }); err != nil {
+	if err := runOn(k, &s.frame); err != nil {
 		return fmt.Errorf("run again: %w", err)
 	}
 	for slot, want := range first {
@@ -129,13 +160,16 @@ func checkAgain(k kernels.Kernel, s *setup) error {
 }
 
 // protect turns panics into errors, and on this goroutine the touch of a guard page as well. (On
-// another one that ends the process, with the address and the stack.)
+// another one that ends the process, with the address and the stack.) What goes wrong is a brokenError.
 func protect(f func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+			err = brokenError{fmt.Errorf("panic: %v\n%s", p, debug.Stack())}
 		}
 	}()
-	return f()
+	if err := f(); err != nil {
+		return brokenError{err}
+	}
+	return nil
 }

@@ -9,7 +9,8 @@ import (
 )
 
 // Run judges a library with 1, 2 and 3 threads, each op and arithmetic a subtest. An error of open skips:
-// this machine cannot run the library.
+// this machine cannot run the library. A library need not have every arithmetic and shape of its ops
+// (ErrNoKernel), but of each some.
 func Run(t *testing.T, open func(kernels.Threads) (kernels.Library, error)) {
 	var libs []kernels.Library
 	for threads := 1; threads <= 3; threads++ {
@@ -27,19 +28,29 @@ func Run(t *testing.T, open func(kernels.Threads) (kernels.Library, error)) {
 		}
 		libs = append(libs, lib)
 	}
+	all, tried, offered := map[kernels.Op]int{}, map[kernels.Op]int{}, map[kernels.Op]int{}
 	for _, c := range Cases() {
+		all[c.Ops[0]]++
 		t.Run(c.Name, func(t *testing.T) {
+			tried[c.Ops[0]]++
 			j, err := c.judge()
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer j.close()
 			for i, lib := range libs {
-				if err := j.check(lib); err != nil {
-					t.Errorf("%d threads: %v", i+1, err)
+				v := j.check(lib)
+				if v.Err != nil {
+					t.Errorf("%d threads: %v", i+1, v.Err)
 				}
+				offered[c.Ops[0]] += v.Ways
 			}
 		})
+	}
+	for _, op := range libs[0].Info().Ops {
+		if tried[op] == all[op] && offered[op] == 0 { // unless -run left cases out
+			t.Errorf("%s: %v is in Info().Ops, and compiled for none of its %d cases", libs[0].Info().Name, op, all[op])
+		}
 	}
 }
 
