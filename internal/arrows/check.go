@@ -106,6 +106,7 @@ func forbidden(row folder, target string, test bool) string {
 	switch first, _, _ := strings.Cut(target, "/"); {
 	case own:
 		return forbiddenFolder(row, inside, test)
+	case target == "C" && row.cgo:
 	case target == "C":
 		return "the program builds without a C compiler: kernels in C come as plugins"
 	case strings.Contains(first, "."):

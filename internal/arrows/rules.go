@@ -8,6 +8,7 @@ type folder struct {
 	path    string
 	imports []string // "*" allows all
 	plain   bool     // plain state machines or arithmetic: see plainReason
+	cgo     bool     // files behind the build tag cgo may be in C; without it the folder compiles as well
 }
 
 // folders is the map. A folder that is decided on has its row before its first file (lab, plugins).
@@ -28,6 +29,10 @@ var folders = []folder{
 	{path: "stages/sched", imports: []string{"stages", "stages/kv", "stages/sample", "model", "kernels", "router"}, plain: true},
 	{path: "stages/place", imports: []string{"stages", "model", "kernels", "tensor"}, plain: true},
 	{path: "plugins", imports: []string{"kernels", "tensor"}},
+	{path: "plugins/cabi", imports: []string{"plugins", "kernels"}, cgo: true},
+	{path: "plugins/cpu", imports: []string{"plugins", "kernels", "kernels/cpu"}},
+	{path: "plugins/reference", imports: []string{"plugins", "kernels", "kernels/ref"}},
+	{path: "plugins/template", imports: []string{"plugins", "kernels", "tensor"}},
 	{path: "actors", imports: []string{"stages", "stages/kv", "stages/place", "stages/sample", "stages/sched", "router", "model", "kernels", "tensor"}},
 	// bench looks at kernels/cpu for its probes alone: they are of the machine, not of a variant.
 	{path: "bench", imports: []string{"actors", "stages", "stages/sample", "stages/sched", "router", "model", "kernels", "kernels/cpu", "tensor"}},
@@ -105,7 +110,7 @@ var reasons = []reason{
 	{"bench", "*", "a measurement is handed an engine that is ready to start: how it is arranged is what it compares"},
 	{"*", "bench", "a measurement looks at the engine, never the other way round"},
 	{"*", "lab", "experiments look at the engine, never the other way round"},
-	{"*", "plugins", "cli hands an opened library on, so that no part knows whether a kernel is built in or lent"},
+	{"*", "plugins/...", "cli hands an opened library on, so that no part knows whether a kernel is built in or lent"},
 	{"*", "actors", "stages arrange, actors carry: whatever is below runs and is tested without an actor system"},
 	{"tokens", "*", "text and ids need to know nothing of a model"},
 	{"*", "tokens", "the engine speaks ids; text is the concern of cli and lab"},
@@ -118,7 +123,7 @@ var reasons = []reason{
 	{"*", "kernels/cpu", variant},
 	{"kernels/...", "*", "a kernel serves any family, stage and policy: it is given calls and shapes"},
 	{"model", "*", "a family is a list of calls by name: who arranges them and who chooses experts is not its matter"},
-	{"plugins", "*", "a plugin lends kernels: it is given calls and shapes, as a built-in library is"},
+	{"plugins/...", "*", "a plugin lends kernels: it is given calls and shapes, as a built-in library is"},
 	{"stages", "stages/...", "the stage is what the schedule, the cache's blocks and the placement are about: they know it, it does not know them"},
 	{"stages/...", "*", "schedule, cache blocks and placement are integers: one that needs another part of the engine is more than that"},
 	{"lab", "*", "experiments go through the engine's own door, so that they measure what people run"},
