@@ -1,0 +1,15 @@
+package control
+
+import "golang.org/x/sys/unix"
+
+// maxPath is the longest path of a socket: sun_path is 108 bytes with its end.
+const maxPath = 107
+
+// peerUser is the user who made the other end of a socket.
+func peerUser(fd int) (uid int, err error) {
+	c, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
+	if err != nil {
+		return 0, err
+	}
+	return int(c.Uid), nil
+}
