@@ -109,7 +109,7 @@ func TestDocsAndCompletion(t *testing.T) {
 		"":              "run\neval\nlogits\ntokenize\ninspect\nplan\nnew\nconvert\nkernels\nbench\nversion\nhelp\ncompletion\n",
 		"run --max-":    "--max-batch\n--max-len\n--max-tokens\n",
 		"run --qu":      "--quiet\n",
-		"kernels":       "list\nbench\n",
+		"kernels":       "list\ntest\nbench\n",
 		"kernels list":  "",
 		"run -m x --se": "--seed\n",
 	} {

@@ -19,7 +19,7 @@ func (p *program) kernelsCommand() *cli.Command {
 otherwise: "ref", or "attend@0-3=ref,expert=cpu/generic".`,
 			Flags:  []cli.Flag{jsonFlag("print the list as JSON")},
 			Action: p.kernelsList,
-		}, p.kernelsBenchCommand()},
+		}, p.kernelsTestCommand(), p.kernelsBenchCommand()},
 	}
 }
 
@@ -72,10 +72,7 @@ func (r *libraryReport) open(v kernels.Variant) error {
 		return fmt.Errorf("%s: %w", v.Name, err)
 	}
 	info := lib.Info()
-	r.Version, r.Promise = info.Version, "identical"
-	if info.Promise == kernels.Close {
-		r.Promise = "close"
-	}
+	r.Version, r.Promise = info.Version, promiseName(info.Promise)
 	for _, op := range info.Ops {
 		r.Ops = append(r.Ops, kernels.Table[op].Name)
 	}

@@ -57,6 +57,16 @@ troupe kernels bench attend --context 4096 --rows 1,128 --arith exact`,
 	}
 }
 
+// parseOp reads the name of an op.
+func parseOp(name string) (kernels.Op, error) {
+	for op := range kernels.NumOps {
+		if op.String() == name {
+			return op, nil
+		}
+	}
+	return 0, fmt.Errorf("op %q, want one of %s", name, opNames())
+}
+
 func opNames() string {
 	var names []string
 	for op := range kernels.NumOps {
@@ -84,14 +94,8 @@ func readOpBench(c *cli.Context) (o bench.OpOptions, err error) {
 	if c.NArg() != 1 {
 		return o, usagef("%d arguments, want one OP of %s", c.NArg(), opNames())
 	}
-	o.Op = kernels.NumOps
-	for op := range kernels.NumOps {
-		if op.String() == c.Args().First() {
-			o.Op = op
-		}
-	}
-	if o.Op == kernels.NumOps {
-		return o, usagef("op %q, want one of %s", c.Args().First(), opNames())
+	if o.Op, err = parseOp(c.Args().First()); err != nil {
+		return o, &usageError{err: err}
 	}
 	if o.Arith, err = kernels.ParseArith(c.String("arith")); err != nil {
 		return o, badFlag("arith", err)

@@ -85,6 +85,7 @@ func (p *program) progress(what string, unit decorUnit) (report func(done, total
 type decorUnit func() decor.Decorator
 
 func inBytes() decor.Decorator  { return decor.CountersKiloByte("% .1f / % .1f ") }
+func inCases() decor.Decorator  { return decor.CountersNoUnit("%d / %d cases ") }
 func inTokens() decor.Decorator { return decor.CountersNoUnit("%d / %d tokens ") }
 
 // colours tells whether tables may have them.

@@ -54,7 +54,7 @@ type Verdict struct {
 	// gave the right bytes. None and no error: the library has no kernel for the case, and said so.
 	Ways int
 	// Diff is the largest difference of an output from kernels/ref, relative to the largest magnitude of that
-	// output: what Bound is a bound of. It is infinite where one of the two is no finite number.
+	// output: what kernels.Bound is a bound of. It is infinite where one of the two is no finite number.
 	Diff float64
 	Err  error // the first thing that is wrong
 }

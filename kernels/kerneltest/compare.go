@@ -40,32 +40,10 @@ func compareOutputs(got, want *setup, bound float64) error {
 // worstDifference is how far outputs are from what they should be, relative to the largest magnitude of each.
 func worstDifference(got, want *setup) (worst float64) {
 	for slot := range got.written() {
-		worst = max(worst, relative(got.frame.Bufs[slot], want.frame.Bufs[slot]))
+		d, _ := kernels.Compare(got.frame.Bufs[slot], want.frame.Bufs[slot], 0)
+		worst = max(worst, d.Relative)
 	}
 	return worst
-}
-
-// relative is the largest difference of two outputs of the same length, as differ bounds it.
-func relative(got, want []float32) float64 {
-	worst, magnitude := 0.0, 0.0
-	for i, w := range want {
-		if a := math.Abs(float64(w)); !math.IsInf(a, 0) && a > magnitude {
-			magnitude = a
-		}
-		g := got[i]
-		if g == w || g != g && w != w {
-			continue
-		}
-		d := math.Abs(float64(g) - float64(w))
-		if d != d {
-			return math.Inf(1)
-		}
-		worst = max(worst, d)
-	}
-	if worst == 0 {
-		return 0
-	}
-	return worst / magnitude
 }
 
 // compareCache asks for equal bits whatever the promise: keys and values are copied, or rounded once.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"testing"
 
@@ -148,21 +147,5 @@ func TestReportEnds(t *testing.T) {
 	r, err := s.Judge(ctx)
 	if err != stop || len(r.Findings) != 1 || r.Findings[0].Cases != 5 {
 		t.Errorf("%v, %+v", err, r)
-	}
-}
-
-func TestRelative(t *testing.T) {
-	nan, inf := float32(math.NaN()), float32(math.Inf(1))
-	for _, test := range []struct {
-		got, want []float32
-		diff      float64
-	}{
-		{[]float32{1, 2}, []float32{1, 2}, 0}, {[]float32{1, 3}, []float32{1, 4}, 0.25}, {[]float32{nan, inf, 3}, []float32{nan, inf, 4}, 0.25},
-		{[]float32{nan, 1}, []float32{1, 1}, math.Inf(1)}, {[]float32{1}, []float32{inf}, math.Inf(1)}, {[]float32{1}, []float32{0}, math.Inf(1)},
-		{nil, nil, 0},
-	} {
-		if diff := relative(test.got, test.want); diff != test.diff {
-			t.Errorf("%v, want %v: difference %v, want %v", test.got, test.want, diff, test.diff)
-		}
 	}
 }
