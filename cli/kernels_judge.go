@@ -24,8 +24,8 @@ cpu/generic or plugin:mine; FILE is a plugin.
 Each case is one op, or a run of ops, of one shape. It is run with several
 layouts of its operands, flush with forbidden memory before and behind them, row
 by row, and twice. A library that says that it lacks an arithmetic or a shape is
-right: the case counts as not offered. A plugin that breaks is started again; when
-that has happened three times, the rest of an op's cases is left out.
+right: the case counts as not offered. A plugin that breaks is started again;
+when that has happened three times, the rest of an op's cases is left out.
 
 The exit code is 1 when the promise was not kept.
 
