@@ -83,21 +83,9 @@ func NewBatch(plan model.Plan, lim Limits) (*Batch, error) {
 		return nil, fmt.Errorf("stages: batch limits %+v: want at least 1 of each", lim)
 	}
 	b := &Batch{limits: lim, slots: plan.Slots}
-	total := 0
-	for _, s := range plan.Slots {
-		total += int(lim.Bytes(s)) + 64 // each buffer begins on a cache line
-	}
 	var err error
-	if b.arena, err = tensor.NewArena("batch", total); err != nil {
+	if b.arena, b.full, err = buffers("batch", plan.Slots, lim); err != nil {
 		return nil, err
-	}
-	for _, s := range plan.Slots {
-		buf, err := tensor.Slice[float32](b.arena, lim.rowsOf(s.Per)*s.Width)
-		if err != nil {
-			b.arena.Close()
-			return nil, err
-		}
-		b.full = append(b.full, buf)
 	}
 	b.Frame.Bufs = make([][]float32, len(b.full))
 	r := &b.Frame.Rows
@@ -108,6 +96,26 @@ func NewBatch(plan model.Plan, lim Limits) (*Batch, error) {
 	b.Policies = make([]router.Policy, 0, lim.Sequences)
 	b.Draws, b.Drawn = make([]Draw, 0, lim.Draws), make([]Drawn, 0, lim.Draws)
 	return b, nil
+}
+
+// buffers cuts every buffer of a plan, at its full length, from an arena.
+func buffers(name string, slots []model.SlotSpec, lim Limits) (*tensor.Arena, [][]float32, error) {
+	total := 0
+	for _, s := range slots {
+		total += int(lim.Bytes(s)) + 64 // each buffer begins on a cache line
+	}
+	arena, err := tensor.NewArena(name, total)
+	if err != nil {
+		return nil, nil, err
+	}
+	full := make([][]float32, len(slots))
+	for i, s := range slots {
+		if full[i], err = tensor.Slice[float32](arena, lim.rowsOf(s.Per)*s.Width); err != nil {
+			arena.Close()
+			return nil, nil, err
+		}
+	}
+	return arena, full, nil
 }
 
 // Close gives the batch's memory back.

@@ -2,114 +2,185 @@ package stages
 
 import (
 	"errors"
-	"fmt"
+	"slices"
 
 	"troupe/kernels"
 	"troupe/model"
 )
 
-// Libraries opens the kernel libraries of one device and compiles against a binding.
-type Libraries struct {
-	Arith kernels.Arith
-	// Wrap, if set before anything is compiled, has every call compiled as a kernel of its own and put in
-	// the place of that kernel what it returns. It is for measurements.
-	Wrap    Wrap
-	binding kernels.Binding
-	threads kernels.Threads
-	open    map[string]kernels.Library
+// Bindings say who computes in one generation: what serves, what stands behind it, what is on trial.
+type Bindings struct {
+	Serve kernels.Binding
+	Back  *kernels.Binding // serves where Serve fails, and is what it is verified against; nil: none
+	Trial *kernels.Binding // runs beside and is compared; nil: none
+	// Verify is the share of batches for which the second library of a piece runs beside the first: the
+	// earlier one, or the built-in one behind a lent one.
+	Verify float64
 }
 
-// Wrap makes a kernel that runs another one, which computes one op.
-type Wrap func(kernels.Op, kernels.Kernel) kernels.Kernel
-
-// OpenLibraries prepares a device with so many threads; libraries are opened when first needed.
-func OpenLibraries(arith kernels.Arith, binding kernels.Binding, threads kernels.Threads) *Libraries {
-	return &Libraries{Arith: arith, binding: binding, threads: threads, open: map[string]kernels.Library{}}
+// choice is who computes a call, by names of variants, each once: the first that does not fail.
+type choice struct {
+	chain [maxChain]string // "" behind the last
+	trial string           // "": none, or the same as what serves
 }
 
-// Close closes every library that was opened.
-func (l *Libraries) Close() error {
-	var first error
-	for _, lib := range l.open {
-		if err := lib.Close(); err != nil && first == nil {
-			first = err
+const maxChain = 3
+
+// chooser remembers which variants the names of a binding mean: there are as many calls as a model has.
+type chooser struct {
+	Bindings
+	open     map[string]*library
+	variants map[string]string // by name in a binding
+}
+
+// variant finds what a name means. A library that is open can be bound by its name even if it has been taken off
+// the list since.
+func (b *chooser) variant(name string) (string, error) {
+	if v, ok := b.variants[name]; ok {
+		return v, nil
+	}
+	if b.open[name] != nil {
+		return name, nil
+	}
+	v, err := kernels.Find(name)
+	if err != nil {
+		return "", err
+	}
+	b.variants[name] = v.Name
+	return v.Name, nil
+}
+
+// choose finds who computes a call. A lent library has the best of those that are built in behind it.
+func (b *chooser) choose(c *kernels.Call) (ch choice, err error) {
+	n := 0
+	add := func(name string) {
+		v, e := b.variant(name)
+		if err == nil {
+			err = e
+		}
+		if e == nil && !slices.Contains(ch.chain[:n], v) {
+			ch.chain[n] = v
+			n++
 		}
 	}
-	clear(l.open)
-	return first
+	add(b.Serve.Library(c.Op, c.Layer))
+	if b.Back != nil {
+		add(b.Back.Library(c.Op, c.Layer))
+	}
+	if kernels.Lent(ch.chain[0]) {
+		add("")
+	}
+	if b.Trial == nil || err != nil {
+		return ch, err
+	}
+	if ch.trial, err = b.variant(b.Trial.Library(c.Op, c.Layer)); ch.trial == ch.chain[0] {
+		ch.trial = ""
+	}
+	return ch, err
 }
 
-// library returns the one bound to an op of a layer.
-func (l *Libraries) library(op kernels.Op, layer int) (kernels.Library, error) {
-	v, err := kernels.Find(l.binding.Library(op, layer))
-	if err != nil {
-		return nil, err
-	}
-	if lib, ok := l.open[v.Name]; ok {
-		return lib, nil
-	}
-	lib, err := v.Open(l.threads)
-	if err != nil {
-		return nil, fmt.Errorf("stages: library %s: %w", v.Name, err)
-	}
-	l.open[v.Name] = lib
-	return lib, nil
+// site is a place where a device runs calls: a segment of a stage, or an expert.
+type site struct {
+	expert int // -1: of a stage
+	calls  []kernels.Call
+	tap    Tap
 }
 
-var errUnreadable = errors.New("the weights cannot be read: a file of the checkpoint has been cut short, or its disk failed: restore the file and start again")
-
-// segment is a run of calls as kernels, one for each run of calls of one library.
-type segment []kernels.Kernel
-
-// A page of the weights that cannot be read any more (the file was cut short, its disk failed) is an
-// error where the goroutine has asked for panics on faults, as the lanes of devices do.
-func (s segment) run(f *kernels.Frame) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			if _, fault := r.(interface{ Addr() uintptr }); !fault {
-				panic(r)
-			}
-			err = errUnreadable
+// Compile compiles what the device computes under bindings, for a generation that Programs.Install then gives
+// to the lane. Kernels of live programs are used again where library and calls are the same.
+func (l *Libraries) Compile(generation uint64, b Bindings) (*Program, error) {
+	p := l.newProgram(generation, b)
+	for i := range l.sites {
+		if err := l.compile(p, i); err != nil {
+			return nil, errors.Join(err, l.Release(p))
 		}
-	}()
-	for _, k := range s {
-		if err := k.Run(f); err != nil {
+	}
+	if err := l.needShadow(p); err != nil {
+		return nil, errors.Join(err, l.Release(p))
+	}
+	return p, nil
+}
+
+// add takes in what the device computes and compiles it for generation 0. It returns the number of the site.
+func (l *Libraries) add(s site, slots []model.SlotSpec) (int, error) {
+	l.sites, l.slots = append(l.sites, s), slots
+	l.first.verify = threshold(l.Verify)
+	if err := l.compile(l.first, len(l.sites)-1); err != nil {
+		return 0, err
+	}
+	return len(l.sites) - 1, l.needShadow(l.first)
+}
+
+// compile adds the segment of a site to a program.
+func (l *Libraries) compile(p *Program, at int) error {
+	p.segments = append(p.segments, nil)
+	seg, s := &p.segments[at], &l.sites[at]
+	for lo := 0; lo < len(s.calls); {
+		hi, ch, err := l.cut(s, lo, p.chooser)
+		if err != nil {
 			return err
 		}
+		*seg = append(*seg, piece{calls: s.calls[lo:hi], tap: s.tap, site: at, expert: s.expert})
+		if err := l.fill(p, &(*seg)[len(*seg)-1], at, lo, hi, ch); err != nil {
+			return err
+		}
+		lo = hi
 	}
 	return nil
 }
 
-// compile cuts calls where the library changes and has each run compiled.
-func (l *Libraries) compile(calls []kernels.Call) (segment, error) {
-	var seg segment
-	for lo := 0; lo < len(calls); {
-		lib, err := l.library(calls[lo].Op, calls[lo].Layer)
-		if err != nil {
-			return nil, err
-		}
-		hi := lo + 1
-		for hi < len(calls) && l.Wrap == nil {
-			next, err := l.library(calls[hi].Op, calls[hi].Layer)
-			if err != nil {
-				return nil, err
-			}
-			if next != lib {
+// cut finds the end of the piece that begins at a call: where the choice changes, and where a slot is written
+// that the piece has touched. So a piece never writes what it has read, and can be run twice, by two
+// libraries, from the same inputs; and each call's outputs are still there behind its last one.
+func (l *Libraries) cut(s *site, lo int, b *chooser) (hi int, ch choice, err error) {
+	if ch, err = b.choose(&s.calls[lo]); err != nil {
+		return 0, ch, err
+	}
+	var touched [1 << 8]bool
+	for hi = lo; hi < len(s.calls); hi++ {
+		c := &s.calls[hi]
+		if hi > lo {
+			if l.Wrap != nil || s.tap != nil || slices.ContainsFunc(c.Out, func(o kernels.Slot) bool { return touched[o] }) {
 				break
 			}
-			hi++
+			if next, err := b.choose(c); err != nil || next != ch {
+				return hi, ch, err
+			}
 		}
-		k, err := lib.Compile(kernels.Segment{Arith: l.Arith, Calls: calls[lo:hi]})
-		if err != nil {
-			return nil, fmt.Errorf("stages: layer %d: %s: %w", calls[lo].Layer, lib.Info().Name, err)
+		for _, slots := range [][]kernels.Slot{c.In, c.Out} {
+			for _, slot := range slots {
+				touched[slot] = true
+			}
 		}
-		if l.Wrap != nil {
-			k = l.Wrap(calls[lo].Op, k)
-		}
-		seg = append(seg, k)
-		lo = hi
 	}
-	return seg, nil
+	return hi, ch, nil
+}
+
+// fill has a piece compiled by everyone who may compute it.
+func (l *Libraries) fill(p *Program, pc *piece, at, lo, hi int, ch choice) error {
+	for _, name := range ch.chain {
+		if name == "" {
+			break
+		}
+		u, err := l.unit(name, at, lo, hi)
+		if err != nil {
+			return err
+		}
+		pc.chain = append(pc.chain, u)
+		p.uses(u.lib)
+	}
+	p.doubled = p.doubled || len(pc.chain) > 1
+	if ch.trial == "" {
+		return nil
+	}
+	u, err := l.unit(ch.trial, at, lo, hi)
+	if err != nil {
+		return err
+	}
+	pc.trial = u
+	p.uses(u.lib)
+	p.tests(pc)
+	return nil
 }
 
 // resolve turns steps into calls by finding their weights; find looks one name up.

@@ -9,16 +9,17 @@ import (
 
 // Experts computes experts on one device. Any of them may live on another device than its layer.
 type Experts struct {
-	plan    model.Plan
-	kernels map[expertKey]segment
-	frame   kernels.Frame // lent buffers of the batch at hand
+	plan  model.Plan
+	lane  *Programs // nil without experts
+	sites map[expertKey]int
+	frame kernels.Frame // lent buffers of the batch at hand
 }
 
 type expertKey struct{ layer, expert int }
 
 // NewExperts makes a host without experts.
 func NewExperts(plan model.Plan) *Experts {
-	return &Experts{plan: plan, kernels: map[expertKey]segment{}}
+	return &Experts{plan: plan, sites: map[expertKey]int{}}
 }
 
 // Add compiles one expert of one layer.
@@ -29,25 +30,26 @@ func (x *Experts) Add(layer, expert int, w Weights, libs *Libraries) error {
 	if err != nil {
 		return err
 	}
-	seg, err := libs.compile(calls)
+	at, err := libs.add(site{expert: expert, calls: calls}, x.plan.Slots)
 	if err != nil {
 		return err
 	}
-	x.kernels[expertKey{layer, expert}] = seg
+	x.lane = libs.lane
+	x.sites[expertKey{layer, expert}] = at
 	return nil
 }
 
 // Run computes the expert for the rows of work: it reads the batch's expert input and writes the pairs
 // that work names, and nothing else of the batch.
 func (x *Experts) Run(b *Batch, layer, expert int, work kernels.Work) error {
-	seg, ok := x.kernels[expertKey{layer, expert}]
+	at, ok := x.sites[expertKey{layer, expert}]
 	if !ok {
 		return fmt.Errorf("expert %d of layer %d: batch %d: not on this device: the placement is wrong", expert, layer, b.ID)
 	}
 	x.frame.Bufs = append(x.frame.Bufs[:0], b.Frame.Bufs...)
 	x.frame.Work = work
 	x.frame.Rows.N = b.Frame.Rows.N // of the whole batch: libraries choose their threads by it
-	if err := seg.run(&x.frame); err != nil {
+	if err := x.lane.run(at, b, &x.frame, len(work.Row)); err != nil {
 		return fmt.Errorf("expert %d of layer %d: batch %d: %w", expert, layer, b.ID, err)
 	}
 	return nil

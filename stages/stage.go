@@ -18,7 +18,8 @@ type Stage struct {
 	Span   Span
 	config model.Config
 	plan   model.Plan
-	segs   []segment // segs[i] ends at the router of layer Lo+i; the last one leaves the span
+	lane   *Programs
+	sites  []int // sites[i] ends at the router of layer Lo+i; the last one leaves the span
 	cache  kernels.Cache
 	arena  *tensor.Arena
 	head   *tensor.Arena // of the head as int8; nil: none
@@ -44,15 +45,12 @@ func CacheBytes(c model.Config, layers int, size CacheSize) int64 {
 	return 2 * elem * int64(c.Model.NumKVHeads*c.Model.KeySize) * kernels.BlockTokens * int64(size.Blocks) * int64(layers)
 }
 
-// Tap is called after every op of a stage with the buffers it wrote; it is for tests and displays.
-type Tap func(layer int, op kernels.Op, out []kernels.Slot, f *kernels.Frame)
-
 // NewStage compiles a span. A nil tap costs nothing.
 func NewStage(c model.Config, plan model.Plan, span Span, w Weights, libs *Libraries, size CacheSize, tap Tap) (*Stage, error) {
 	if span.Lo < 0 || span.Hi > c.Model.NumLayers || span.Lo >= span.Hi {
 		return nil, fmt.Errorf("stages: layers %d to %d: want a run within 0 to %d", span.Lo, span.Hi-1, c.Model.NumLayers-1)
 	}
-	s := &Stage{Span: span, config: c, plan: plan}
+	s := &Stage{Span: span, config: c, plan: plan, lane: libs.lane}
 	err := s.compile(w, libs, tap)
 	if err == nil {
 		err = s.newCache(size)
@@ -77,11 +75,8 @@ func (s *Stage) compile(w Weights, libs *Libraries, tap Tap) error {
 		return err
 	}
 	end := func() error {
-		seg, err := libs.compile(calls)
-		if tap != nil && err == nil {
-			seg, err = tapped(calls, libs, tap)
-		}
-		s.segs, calls = append(s.segs, seg), nil
+		at, err := libs.add(site{expert: -1, calls: calls, tap: tap}, s.plan.Slots)
+		s.sites, calls = append(s.sites, at), nil
 		return err
 	}
 	if s.Span.Lo == 0 {
@@ -193,10 +188,10 @@ func (s *Stage) Close() error {
 func (s *Stage) Advance(b *Batch) (layer int, done bool, err error) {
 	b.Frame.Cache = &s.cache
 	i := b.step
-	if err := s.segs[i].run(&b.Frame); err != nil {
+	if err := s.lane.run(s.sites[i], b, &b.Frame, b.Frame.Rows.N); err != nil {
 		return 0, false, fmt.Errorf("stage of layers %d to %d: segment %d: batch %d: %w", s.Span.Lo, s.Span.Hi-1, i, b.ID, err)
 	}
-	if b.step++; b.step < len(s.segs) {
+	if b.step++; b.step < len(s.sites) {
 		return s.Span.Lo + i, false, nil
 	}
 	b.step = 0

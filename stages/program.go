@@ -1,0 +1,132 @@
+package stages
+
+import (
+	"math"
+	"slices"
+
+	"troupe/kernels"
+)
+
+// Program is what a device computes in one generation, compiled off its lane. From Install to Drop it is the
+// lane's.
+type Program struct {
+	Generation uint64
+	chooser    *chooser
+	segments   []segment // by site
+	libraries  []*library
+	verify     uint64 // batches whose ID mixes to less are verified
+	doubled    bool   // pieces have more than one library
+	shadow     *shadow
+	seen       []bool // experts compared, by site
+	tally      Tally
+}
+
+// segment is a run of calls, as pieces that each one library computes.
+type segment []piece
+
+type piece struct {
+	calls  []kernels.Call
+	chain  []*unit // serving first, then whoever runs the calls when it fails
+	trial  *unit   // nil: none
+	tap    Tap
+	site   int
+	expert int // -1: of a stage
+}
+
+func (l *Libraries) newProgram(generation uint64, b Bindings) *Program {
+	return &Program{Generation: generation, verify: threshold(b.Verify),
+		chooser: &chooser{Bindings: b, open: l.open, variants: map[string]string{}}}
+}
+
+// threshold turns a share of batches into a bound on their mixed IDs.
+func threshold(share float64) uint64 {
+	switch {
+	case share >= 1:
+		return math.MaxUint64
+	case share > 0:
+		return uint64(share * (1 << 63) * 2)
+	}
+	return 0
+}
+
+// sampled tells whether a batch is verified. Every device says the same of it.
+func (p *Program) sampled(batch uint64) bool {
+	if p.verify == 0 || !p.doubled {
+		return false
+	}
+	z := batch * 0x9e3779b97f4a7c15 // splitmix64, by which neighbours do not follow a pattern
+	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
+	z = (z ^ z>>27) * 0x94d049bb133111eb
+	return z^z>>31 <= p.verify
+}
+
+func (p *Program) uses(lib *library) {
+	if !slices.Contains(p.libraries, lib) {
+		p.libraries = append(p.libraries, lib)
+	}
+}
+
+// tests notes a piece with a trial.
+func (p *Program) tests(pc *piece) {
+	p.tally.Pieces++
+	for i := range pc.calls {
+		p.tally.Changed[pc.calls[i].Op] = true
+	}
+	if pc.expert >= 0 {
+		p.tally.Experts++
+	}
+}
+
+// Programs is what the lane of a device knows of its kernels: the program of every generation that has batches
+// on their way. Only the lane uses it once the device runs.
+type Programs struct {
+	// Clock counts nanoseconds; nil: nothing is timed. It is set before the device runs.
+	Clock func() int64
+	// Tell hears of faults and mismatches at once, and must not wait. It is set before the device runs.
+	Tell func(Report)
+
+	live  []*Program
+	frame kernels.Frame // of the calls at hand, as a library beside sees it
+}
+
+// Install adds a program; batches of its generation may come from now on.
+func (s *Programs) Install(p *Program) { s.live = append(s.live, p) }
+
+// Drop takes a program out whose last batch has passed, so that it can be released.
+func (s *Programs) Drop(p *Program) {
+	s.live = slices.DeleteFunc(s.live, func(q *Program) bool { return q == p })
+}
+
+// find is the program of a generation, nil if there is none.
+func (s *Programs) find(generation uint64) *Program {
+	for i := len(s.live) - 1; i >= 0; i-- {
+		if s.live[i].Generation == generation {
+			return s.live[i]
+		}
+	}
+	return nil
+}
+
+// Tally is what comparing has shown in a generation so far.
+func (s *Programs) Tally(generation uint64) Tally {
+	if p := s.find(generation); p != nil {
+		return p.tally
+	}
+	return Tally{}
+}
+
+// Counters are those of every library that a live program uses.
+func (s *Programs) Counters() (all []Counters) {
+	var seen []*library
+	for _, p := range s.live {
+		for _, lib := range p.libraries {
+			if !slices.Contains(seen, lib) {
+				seen = append(seen, lib)
+				c := *lib.count
+				c.PID, c.Failed = lib.PID(), lib.failed
+				all = append(all, c)
+			}
+		}
+	}
+	return all
+}
