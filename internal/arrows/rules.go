@@ -28,7 +28,12 @@ var folders = []folder{
 	{path: "stages/kv", imports: []string{"stages"}, plain: true},
 	{path: "stages/sched", imports: []string{"stages", "stages/kv", "stages/sample", "model", "kernels", "router"}, plain: true},
 	{path: "stages/place", imports: []string{"stages", "model", "kernels", "tensor"}, plain: true},
-	{path: "plugins", imports: []string{"kernels", "tensor"}},
+	{path: "plugins", imports: []string{"kernels", "tensor", "plugins/internal/doorbell", "plugins/internal/lend", "plugins/internal/pb", "plugins/internal/shm", "plugins/internal/wire"}},
+	{path: "plugins/internal/doorbell"},
+	{path: "plugins/internal/lend", imports: []string{"kernels", "tensor", "plugins/internal/doorbell", "plugins/internal/pb", "plugins/internal/shm", "plugins/internal/wire"}},
+	{path: "plugins/internal/pb"},
+	{path: "plugins/internal/shm"},
+	{path: "plugins/internal/wire", imports: []string{"kernels", "plugins/internal/doorbell"}},
 	{path: "plugins/cabi", imports: []string{"plugins", "kernels"}, cgo: true},
 	{path: "plugins/cpu", imports: []string{"plugins", "kernels", "kernels/cpu"}},
 	{path: "plugins/reference", imports: []string{"plugins", "kernels", "kernels/ref"}},
@@ -70,8 +75,11 @@ var doors = []door{
 	{"github.com/asynkron/protoactor-go", []string{"actors"}, "what carries messages is the matter of one folder, so that the rest runs in a plain loop"},
 	{"github.com/nlpodyssey/gopickle", []string{"ckpt"}, "pickles are hostile until checked, and that is done in one folder"},
 	{"github.com/eliben/go-sentencepiece", []string{"tokens"}, "the rest speaks ids, so that a tokenizer can be replaced in one folder"},
-	{"google.golang.org/protobuf", []string{"tokens"}, "tokenizer.model is the one protobuf that is read"},
-	{"golang.org/x/sys", []string{"tensor", "ckpt", "kernels/cpu", "internal/control"}, "system calls are for arenas, mapped files and the user behind a socket, CPU features for kernels; each has a portable twin beside it"},
+	{"google.golang.org/protobuf", []string{"tokens", "plugins/internal/pb"}, "tokenizer.model is the one protobuf that is read, and plugins are steered by generated ones"},
+	{"github.com/hashicorp/go-plugin", []string{"plugins", "plugins/internal/lend"}, lending},
+	{"github.com/hashicorp/go-hclog", []string{"plugins", "plugins/internal/lend"}, lending},
+	{"google.golang.org/grpc", []string{"plugins", "plugins/internal/lend", "plugins/internal/pb"}, lending},
+	{"golang.org/x/sys", []string{"tensor", "ckpt", "kernels/cpu", "internal/control", "plugins/internal/doorbell", "plugins/internal/lend", "plugins/internal/shm"}, "system calls are for arenas, mapped files, plugins and the user behind a socket, CPU features for kernels; each has a portable twin beside it"},
 	{"github.com/urfave/cli/v2", []string{"cli"}, terminal},
 	{"github.com/chzyer/readline", []string{"cli"}, terminal},
 	{"github.com/dustin/go-humanize", []string{"cli"}, terminal},
@@ -86,6 +94,7 @@ var doors = []door{
 
 const (
 	terminal  = "only cli speaks with a person; other parts hand it values, events and errors"
+	lending   = "processes are started and spoken with in one folder: the rest has libraries"
 	testsOnly = "it compares and watches in tests; the program does without it"
 )
 

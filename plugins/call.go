@@ -1,0 +1,83 @@
+package plugins
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"troupe/kernels"
+	"troupe/plugins/internal/wire"
+)
+
+// look is how often a call that lasts looks at the time, and whether the plugin still lives.
+const look = 20 * time.Millisecond
+
+// call rings the plugin's bell and waits for the answer.
+func (l *Library) call(kernel uint64, frame wire.Encoded, allowance time.Duration) error {
+	p, c := l.process, l.process.words
+	c.Call.Kernel.Store(kernel)
+	c.Call.Region.Store(l.room.region)
+	c.Call.Offset.Store(uint64(frame.Offset))
+	c.Call.Length.Store(uint64(frame.Length))
+	c.Answer.Status.Store(0)
+	old := l.number
+	if l.number++; l.number == numberGone {
+		l.number = 1
+	}
+	limit := p.config.Deadline + allowance
+	beat, beatAt := c.Beat.Load(), time.Duration(0)
+	start := time.Now()
+	p.bell.Send(l.number)
+	for {
+		switch got := p.bell.Await(old, min(look, limit)); got {
+		case l.number:
+			l.stats.trip.Add(int64(time.Since(start)))
+			return l.answer()
+		case old:
+		case numberGone:
+			return l.fail(kernels.Crash, errors.New(p.epitaph()))
+		default:
+			return l.fail(kernels.Lie, fmt.Errorf("call %d was answered as call %d", l.number, got))
+		}
+		spent := time.Since(start)
+		if b := c.Beat.Load(); b != beat {
+			beat, beatAt = b, spent
+		}
+		switch {
+		case p.gone.Load():
+			return l.fail(kernels.Crash, errors.New(p.epitaph()))
+		case spent-beatAt > p.config.Deadline:
+			return l.fail(kernels.Hang, fmt.Errorf("no sign of life for %v", p.config.Deadline))
+		case spent > limit:
+			return l.fail(kernels.Hang, fmt.Errorf("no answer within %v", limit))
+		}
+	}
+}
+
+// answer is what came of the call.
+func (l *Library) answer() error {
+	c := l.process.words
+	l.stats.calls.Add(1)
+	l.stats.kernel.Add(int64(min(c.Answer.Nanos.Load(), 1<<50)))
+	switch status := c.Answer.Status.Load(); status {
+	case wire.Done:
+		return nil
+	case wire.Failed, wire.Panicked, wire.BadCall:
+		return l.fail(kernels.Crash, errors.New(firstLine(c.Said())))
+	default:
+		return l.fail(kernels.Lie, fmt.Errorf("answered with status %d", status))
+	}
+}
+
+func firstLine(s string) string {
+	for i, r := range s {
+		if r == '\n' {
+			s = s[:i]
+			break
+		}
+	}
+	if s = text(s); s == "" {
+		s = "the kernel failed without a word"
+	}
+	return s
+}

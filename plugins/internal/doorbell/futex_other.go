@@ -1,0 +1,17 @@
+//go:build !linux
+
+package doorbell
+
+import "time"
+
+// Futex is for Linux alone.
+type Futex struct{}
+
+// HasFutex tells whether this system has futexes.
+const HasFutex = false
+
+// Wait is not for this system.
+func (Futex) Wait(*Words, uint32, time.Duration) {}
+
+// Wake is not for this system.
+func (Futex) Wake(*Words) {}

@@ -1,0 +1,76 @@
+//go:build unix
+
+package lend
+
+import (
+	"fmt"
+	"runtime"
+	"runtime/debug"
+	"time"
+
+	"troupe/plugins/internal/doorbell"
+	"troupe/plugins/internal/wire"
+)
+
+// beatTime is how often the plugin says that it lives.
+const beatTime = 20 * time.Millisecond
+
+// lane runs the engine's calls, one after the other, on one thread.
+type lane struct {
+	server  *server
+	memory  wire.Memory
+	control *wire.Control
+	bell    doorbell.Bell
+	frame   wire.Frame
+}
+
+func (l *lane) run() {
+	runtime.LockOSThread()
+	debug.SetPanicOnFault(true) // memory that is gone, and addresses that are wrong, end a call with a panic
+	for last := uint32(0); ; {
+		number := l.bell.Await(last, time.Second)
+		if number == last {
+			continue
+		}
+		last = number
+		l.call()
+		l.bell.Send(number)
+	}
+}
+
+// call runs what the control words ask for and writes the answer.
+func (l *lane) call() {
+	c := l.control
+	status, text, took := uint32(wire.Done), "", time.Duration(0)
+	func() {
+		defer func() {
+			if p := recover(); p != nil {
+				status, text = wire.Panicked, fmt.Sprintf("panic: %v\n%s", p, debug.Stack())
+			}
+		}()
+		k, err := l.server.kernel(c.Call.Kernel.Load())
+		if err == nil {
+			err = l.frame.Decode(l.memory, c.Call.Region.Load(), c.Call.Offset.Load(), c.Call.Length.Load())
+		}
+		if err != nil {
+			status, text = wire.BadCall, err.Error()
+			return
+		}
+		start := time.Now()
+		err = k.Run(&l.frame.Frame)
+		took = time.Since(start)
+		if err != nil {
+			status, text = wire.Failed, err.Error()
+		}
+	}()
+	c.Say(text)
+	c.Answer.Nanos.Store(uint64(took))
+	c.Answer.Status.Store(status)
+}
+
+func beat(c *wire.Control) {
+	for {
+		c.Beat.Add(1)
+		time.Sleep(beatTime)
+	}
+}

@@ -1,0 +1,9 @@
+//go:build unix && !linux
+
+package shm
+
+import "os"
+
+const noReserve = 0
+
+func create(name string, size int) (*os.File, error) { return createFile(name, size) }

@@ -1,0 +1,117 @@
+package plugins
+
+import (
+	"fmt"
+	"math"
+	"unsafe"
+
+	"troupe/kernels"
+	"troupe/tensor"
+)
+
+// judge looks for outputs that are not finite, which those that a kernel leaves out are as well. They are a lie
+// where everything that went in is of a size from which no op of the table makes such numbers.
+func (k *Kernel) judge(f *kernels.Frame) error {
+	for s := range k.buffers {
+		b := &k.buffers[s]
+		if b.to == nil || finite(b.mine) {
+			continue
+		}
+		if !k.moderate(f) {
+			return nil
+		}
+		at := 0
+		for at < len(b.mine)-1 && !math.IsNaN(float64(b.mine[at])) && !math.IsInf(float64(b.mine[at]), 0) {
+			at++
+		}
+		return fmt.Errorf("element %d of buffer %d is %v, or was not written, while all inputs are finite", at, s, b.mine[at])
+	}
+	return nil
+}
+
+// finite tells whether all numbers are: none has an exponent of ones. Two at a time, the exponents plus one
+// overflow into the sign bits of those that are not.
+func finite(f []float32) bool {
+	const exponent, one, sign = 0x7fffffff_7fffffff, 0x00800000_00800000, 0x80000000_80000000
+	pairs := len(f) / 2
+	bad := uint64(0)
+	if pairs > 0 {
+		for _, v := range unsafe.Slice((*uint64)(unsafe.Pointer(unsafe.SliceData(f))), pairs) {
+			bad |= v&exponent + one
+		}
+	}
+	if len(f)%2 == 1 {
+		bad |= uint64(math.Float32bits(f[len(f)-1])&0x7fffffff + 0x00800000)
+	}
+	return bad&sign == 0
+}
+
+// Sizes below which the largest chain of a segment, an expert's three matrices of 2^15 inputs, stays finite.
+const (
+	moderateInput  = 1 << 16 // and of keys and values
+	moderateWeight = 1 << 8 // of an int8 weight, 127 times its scale
+)
+
+// moderate tells whether inputs and weights are below those sizes. It is called when something is odd already.
+func (k *Kernel) moderate(f *kernels.Frame) bool {
+	for s, use := range k.slots {
+		if (use == reads || use == live) && !below(f.Bufs[s], moderateInput) {
+			return false
+		}
+	}
+	if !below(f.Pairs.Gate, moderateInput) {
+		return false
+	}
+	for i := range k.views {
+		if !k.views[i].moderate(f) {
+			return false
+		}
+	}
+	for i := range k.calls {
+		for _, w := range k.calls[i].Weights {
+			if !below(w.F, moderateWeight) || !below(w.Scales, moderateWeight/128) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// moderate tells whether all keys and values that the rows may see are; positions that this call writes are among
+// its inputs, and may hold anything here.
+func (u *cacheUse) moderate(f *kernels.Frame) bool {
+	c := f.Cache
+	const n = kernels.BlockTokens
+	size := c.BlockSize()
+	for r := range f.Rows.N {
+		for pos := range max(int(f.Rows.Pos[r])+1, int(f.Rows.Keyless[r])) {
+			block := int(f.Rows.Tables[f.Rows.Seq[r]][pos/n]) * size
+			for h := range c.KVHeads {
+				for d := range c.KeySize {
+					key, value := block+(h*c.KeySize+d)*n+pos%n, block+(h*n+pos%n)*c.KeySize+d
+					if !u.below(c.Half, key, value) {
+						return false
+					}
+				}
+			}
+		}
+	}
+	return true
+}
+
+func (u *cacheUse) below(half bool, key, value int) bool {
+	if half {
+		return below([]float32{tensor.FromBF16(numbers[uint16](u.keys)[key]), tensor.FromBF16(numbers[uint16](u.values)[value])}, moderateInput)
+	}
+	return below([]float32{numbers[float32](u.keys)[key], numbers[float32](u.values)[value]}, moderateInput)
+}
+
+// below tells whether all magnitudes are; NaN is not.
+func below(f []float32, limit float32) bool {
+	for _, v := range f {
+		if !(v < limit && v > -limit) {
+			return false
+		}
+	}
+	return true
+}

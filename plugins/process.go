@@ -1,0 +1,282 @@
+package plugins
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/go-plugin"
+	"github.com/hashicorp/go-plugin/runner"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/status"
+
+	"troupe/plugins/internal/doorbell"
+	"troupe/plugins/internal/lend"
+	"troupe/plugins/internal/pb"
+	"troupe/plugins/internal/shm"
+	"troupe/plugins/internal/wire"
+)
+
+// process is a plugin that runs.
+type process struct {
+	config  Config
+	journal *journal
+	child   *child
+	client  *plugin.Client
+	control pb.KernelsClient
+
+	page   *shm.Memory
+	words  *wire.Control
+	bell   doorbell.Bell
+	socket *doorbell.Socket // nil where there are futexes
+	conn   *net.UnixConn    // descriptors go over it
+	alive  *os.File         // the process ends with this
+
+	gone     atomic.Bool // the process has ended, or is about to
+	watchers sync.WaitGroup
+	ended    sync.Once
+}
+
+// numberGone in the place of an answer's number wakes who waits for it: the process is no more.
+const numberGone = math.MaxUint32
+
+// maxAnswer bounds what a control call may return.
+const maxAnswer = 1 << 20
+
+// start runs a plugin and waits for its handshake.
+func start(ctx context.Context, c Config) (*process, error) {
+	c = c.withDefaults()
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	p := &process{config: c, journal: &journal{log: c.Log.With("plugin", c.Path)}}
+	inherited, err := p.prepare()
+	if err == nil {
+		err = p.connect(ctx, inherited)
+	}
+	if err != nil {
+		p.end()
+		return nil, fmt.Errorf("plugins: %s: %w", c.Path, err)
+	}
+	return p, nil
+}
+
+// prepare makes what both processes share; the files are for the other one, in the order of wire.ControlFD on.
+func (p *process) prepare() (inherited []*os.File, err error) {
+	defer func() {
+		if err != nil {
+			for _, f := range inherited {
+				f.Close()
+			}
+			inherited = nil
+		}
+	}()
+	add := func(f *os.File, e error) {
+		if e == nil {
+			inherited = append(inherited, f)
+		} else if err == nil {
+			err = e
+		}
+	}
+	if p.page, err = shm.New("control", wire.ControlBytes); err != nil {
+		return inherited, err
+	}
+	p.words = wire.NewControl(p.page.Bytes)
+	add(p.page.File(true))
+	var far *os.File
+	if p.conn, far, err = shm.Pair(); err != nil {
+		return inherited, err
+	}
+	add(far, nil)
+	var theirs *os.File
+	if theirs, p.alive, err = os.Pipe(); err != nil {
+		return inherited, err
+	}
+	add(theirs, nil)
+	p.bell = doorbell.Bell{Out: &p.words.Request, In: &p.words.Response, Wake: doorbell.Futex{}}
+	if p.futex() {
+		return inherited, err
+	}
+	var near *os.File
+	if near, far, err = doorbell.Pair(); err != nil {
+		return inherited, err
+	}
+	add(far, nil)
+	if p.socket, err = doorbell.NewSocket(near); err != nil {
+		near.Close()
+		return inherited, err
+	}
+	p.bell.Wake = p.socket
+	return inherited, err
+}
+
+// futex tells which doorbell is used; the variable is for tests of the slower one.
+func (p *process) futex() bool {
+	return doorbell.HasFutex && os.Getenv(wire.BellKey) != wire.BellSocket
+}
+
+// connect starts the process and waits for what it says.
+func (p *process) connect(ctx context.Context, inherited []*os.File) error {
+	cmd := exec.Command(p.config.Path, p.config.Args...)
+	cmd.ExtraFiles = inherited
+	cmd.Env = append(p.config.environment(), wire.BellKey+"="+wire.BellSocket)
+	if p.futex() {
+		cmd.Env[len(cmd.Env)-1] = wire.BellKey + "=" + wire.BellFutex
+	}
+	p.child = &child{cmd: cmd}
+	p.client = plugin.NewClient(&plugin.ClientConfig{
+		HandshakeConfig: lend.Handshake(), Plugins: plugin.PluginSet{wire.Service: dialler{}},
+		AllowedProtocols: []plugin.Protocol{plugin.ProtocolGRPC}, AutoMTLS: true, SkipHostEnv: true, StartTimeout: p.config.Start,
+		Logger: p.journal.hclog(), SyncStdout: p.journal.written(), SyncStderr: p.journal.written(), Stderr: &lines{say: p.journal.heard},
+		RunnerFunc: func(_ hclog.Logger, command *exec.Cmd, dir string) (runner.Runner, error) {
+			// go-plugin's variables are in another command; the rest is as it was made above.
+			cmd.Env = append(cmd.Env, command.Env...)
+			p.child.socketDir = dir
+			return p.child, nil
+		},
+	})
+	// go-plugin waits without limit for some of what follows; a process that is dead answers at once.
+	kill := func() { _ = p.child.Kill(ctx) }
+	timer := time.AfterFunc(p.config.Start, kill)
+	defer timer.Stop()
+	defer context.AfterFunc(ctx, kill)()
+	rpc, err := p.client.Client()
+	if p.child.exited == nil { // it was not even started
+		for _, f := range inherited {
+			f.Close()
+		}
+	}
+	if err == nil {
+		var raw any
+		if raw, err = rpc.Dispense(wire.Service); err == nil {
+			p.control = raw.(pb.KernelsClient)
+		}
+	}
+	if p.child.socketDir != "" { // the one connection that is needed is there
+		_ = os.RemoveAll(p.child.socketDir)
+	}
+	if err != nil {
+		return p.startError(ctx, err)
+	}
+	p.watchers.Add(2)
+	go p.watchSocket()
+	go p.watchExit()
+	return nil
+}
+
+// dialler is what go-plugin asks for on the engine's side.
+type dialler struct{ plugin.NetRPCUnsupportedPlugin }
+
+// GRPCServer is the plugin's matter.
+func (dialler) GRPCServer(*plugin.GRPCBroker, *grpc.Server) error {
+	return errors.New("the engine serves no plugins")
+}
+
+// GRPCClient makes the client of the connection.
+func (dialler) GRPCClient(_ context.Context, _ *plugin.GRPCBroker, c *grpc.ClientConn) (any, error) {
+	return pb.NewKernelsClient(c), nil
+}
+
+// startError says why a plugin did not start, in one line.
+func (p *process) startError(ctx context.Context, err error) error {
+	text, _, _ := strings.Cut(err.Error(), "\n")
+	heard := p.journal.reason()
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case strings.Contains(text, "incompatible API version"), strings.Contains(text, "Incompatible API version"):
+		return fmt.Errorf("%s: build plugin and engine from the same release", text)
+	case strings.Contains(text, "Unrecognized remote plugin message: "):
+		_, said, _ := strings.Cut(text, "message: ")
+		if said = clip(said); said == "" {
+			said = heard
+		}
+		return fmt.Errorf("it is no plugin of troupe, or not of this protocol: it said %.200q", said)
+	case strings.Contains(text, "timeout while waiting"):
+		return fmt.Errorf("no handshake within %v: %.200q", p.config.Start, heard)
+	case heard != "":
+		return fmt.Errorf("%s: it wrote %.200q", text, heard)
+	}
+	return errors.New(text)
+}
+
+func (p *process) watchSocket() {
+	defer p.watchers.Done()
+	var b [1]byte
+	_, _ = p.conn.Read(b[:]) // a plugin sends nothing: whatever comes, or the end, is its end
+	p.lose()
+}
+
+func (p *process) watchExit() {
+	defer p.watchers.Done()
+	<-p.child.exited
+	p.lose()
+}
+
+// lose wakes who waits for an answer that will not come.
+func (p *process) lose() {
+	p.gone.Store(true)
+	p.words.Response.Number.Store(numberGone)
+	p.bell.Wake.Wake(&p.words.Response)
+}
+
+// kill ends the process in whatever state it is.
+func (p *process) kill() { _ = p.child.Kill(context.Background()) }
+
+// end gives back all that start has taken.
+func (p *process) end() {
+	p.ended.Do(func() {
+		if p.child != nil && p.child.exited != nil {
+			p.kill()
+			<-p.child.exited // before go-plugin's own Kill, which waits for ever for a process that is stopped
+			<-p.child.closed
+		}
+		if p.client != nil {
+			p.client.Kill()
+		}
+		if p.conn != nil {
+			p.conn.Close()
+		}
+		p.watchers.Wait()
+		if p.child != nil && p.child.socketDir != "" {
+			_ = os.RemoveAll(p.child.socketDir)
+		}
+		if p.alive != nil {
+			p.alive.Close()
+		}
+		if p.socket != nil {
+			p.socket.Close()
+		}
+		_ = p.page.Close()
+	})
+}
+
+// epitaph says how the process ended and what it said, as far as that is known soon.
+func (p *process) epitaph() string {
+	select {
+	case <-p.child.exited:
+	case <-time.After(5 * time.Millisecond):
+		return "the process has closed its end"
+	}
+	if line := p.journal.reason(); line != "" {
+		return fmt.Sprintf("%s: %.300s", p.child.ended(), line)
+	}
+	return p.child.ended()
+}
+
+// controlError is an error of a control call without the words of its transport.
+func controlError(err error) error {
+	if s, ok := status.FromError(err); ok {
+		return errors.New(clip(s.Message()))
+	}
+	return err
+}
