@@ -108,7 +108,7 @@ func (o *object) describe() error {
 	}
 	switch {
 	case strings.ContainsAny(o.info.Name, " =,@/:"):
-		return fmt.Errorf("troupe_describe: name %q: want one without space = , @ / and :", o.info.Name)
+		return fmt.Errorf("troupe_describe: name %q: none of %q may be in it", o.info.Name, " =,@/:")
 	case info.promise != C.TROUPE_IDENTICAL && info.promise != C.TROUPE_CLOSE:
 		return fmt.Errorf("troupe_describe: promise %d, want TROUPE_IDENTICAL or TROUPE_CLOSE", info.promise)
 	case info.num_ops == 0 || info.num_ops > C.TROUPE_NUM_OPS || info.ops == nil:

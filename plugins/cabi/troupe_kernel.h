@@ -189,7 +189,7 @@ typedef struct troupe_error {
 
 /* What a library says of itself. Strings are UTF-8 of one line, at most 200 bytes, and stay where they are. */
 typedef struct troupe_info {
-	const char *name;    /* without space = , @ / : */
+	const char *name;    /* without space, = , @ / : ; it is the plugin's name */
 	const char *doc;     /* one line */
 	const char *version; /* of the library */
 	const char *needs;   /* what a machine must have for a score above 0; NULL: nothing */
