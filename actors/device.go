@@ -32,9 +32,12 @@ type runner interface {
 
 // open opens libraries, stages and experts, on the device's own lane. What was opened before an error is
 // left to close.
-func (d *device) open(ctx context.Context, o *Options, plan model.Plan, index int) error {
+func (d *device) open(ctx context.Context, o *Options, plan model.Plan, index int, b *binder) error {
 	d.libs = stages.OpenLibraries(o.Arith, o.Binding, d.KernelThreads())
-	d.libs.Wrap = o.Wrap
+	d.libs.Wrap, d.libs.Limits, d.libs.Verify = o.Wrap, o.Sched.Limits(), o.VerifyFraction
+	lane := d.libs.Programs()
+	lane.Clock = func() int64 { return int64(time.Since(epoch)) }
+	lane.Tell = func(r stages.Report) { b.hear(index, r) }
 	d.experts = stages.NewExperts(plan)
 	d.stages = map[int]*stages.Stage{}
 	size := stages.CacheSize{Blocks: o.Sched.Blocks, Half: stages.HalfCache(o.Arith)}

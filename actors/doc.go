@@ -9,6 +9,9 @@
 //     mailboxes and run queues need no bound of their own.
 //   - A1: Receive returns promptly. Waiting is a message; long maths runs on the lane of its device, one
 //     OS thread for all actors of that device, in turns of one message.
+//   - B1: which libraries compute changes between batches. The head stamps a batch with the generation that
+//     the ledger has; every device has a program of it by then, because the binder, a goroutine beside the
+//     actors, has compiled it off the lanes and given it to each of them first.
 //   - A2: an error of a kernel travels as a message and fails the requests of its batch. A panic is a
 //     bug of ours: its actor stops, and the engine fails what is open and accepts nothing more.
 package actors

@@ -28,6 +28,7 @@ type Engine struct {
 	head    *actor.PID
 	stages  []*stageActor
 	credits []*credit
+	binder  *binder
 
 	end    sync.Once
 	ended  chan struct{} // closed when nothing more will be computed

@@ -35,10 +35,12 @@ func (h *headActor) Receive(c actor.Context) {
 	case *cancel:
 		h.cancel(m.stream)
 	case *drawn:
+		h.engine.binder.ledger.land(m.batch.Generation, true)
 		h.events = h.sched.Commit(m.batch, h.events)
 		h.home = append(h.home, m.credit)
 	case *failed:
 		h.engine.log.Warn("batch failed", slog.Uint64("batch", m.batch.ID), slog.Any("error", m.err))
+		h.engine.binder.ledger.land(m.batch.Generation, false)
 		h.events = h.sched.Fail(m.batch, m.err, h.events)
 		h.home = append(h.home, m.credit)
 	case *inquire:
@@ -95,7 +97,9 @@ func (h *headActor) deliver() {
 func (h *headActor) send(c actor.Context) {
 	for len(h.home) > 0 && h.leaving == nil && !h.engine.over() {
 		b := h.home[len(h.home)-1]
+		b.batch.Generation = h.engine.binder.ledger.depart()
 		if !h.sched.Next(b.batch) {
+			h.engine.binder.ledger.land(b.batch.Generation, false)
 			return
 		}
 		h.home = h.home[:len(h.home)-1]

@@ -1,9 +1,12 @@
 package actors
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -100,7 +103,7 @@ func (s shuffledLane) stop() {
 }
 
 // Whatever the order of messages, the tokens are the same, also when one of the requests is cancelled on
-// the way. A failure is a seed.
+// the way, and when libraries are swapped meanwhile. A failure is a seed.
 func TestSameBitsWhateverTheOrderOfMessages(t *testing.T) {
 	w := toy.Weights(toy.Config(), toy.Int8, 1)
 	all := loopOutcomes(t, w, kernels.Int8)
@@ -116,13 +119,16 @@ func TestSameBitsWhateverTheOrderOfMessages(t *testing.T) {
 				cancelled = int(seed/2) % len(all)
 			}
 			var got, want []outcome
-			for i, stream := range submitTogether(t, e, s, cancelled) {
+			streams := submitTogether(t, e, s, cancelled)
+			swaps := swapMeanwhile(t, e, seed)
+			for i, stream := range streams {
 				if o := collect(stream); i != cancelled {
 					got, want = append(got, o), append(want, all[i])
 				} else if o.finish != "cancelled" {
 					t.Errorf("request %d: finish %q, want cancelled", i, o.finish)
 				}
 			}
+			swaps()
 			compare(t, got, want)
 			atHome(t, e)
 			if err := stop(e); err != nil {
@@ -130,6 +136,21 @@ func TestSameBitsWhateverTheOrderOfMessages(t *testing.T) {
 			}
 		})
 	}
+}
+
+// swapMeanwhile swaps libraries until the function it returns is called.
+func swapMeanwhile(t *testing.T, e *Engine, seed uint64) (stop func()) {
+	ctx, cancel := context.WithCancel(t.Context())
+	var swaps sync.WaitGroup
+	swaps.Go(func() {
+		for i := seed; ctx.Err() == nil; i++ {
+			to := []string{"expert=cpu/generic", "ref", "@1=cpu/generic", "cpu/generic", "attend=ref"}[i%5]
+			if err := e.Swap(ctx, Change{Binding: bindingOf(t, to), Shadow: int(i%3) - 1}); err != nil && !errors.Is(err, context.Canceled) && !strings.Contains(err.Error(), "nothing changes") {
+				t.Errorf("swap to %s: %v", to, err)
+			}
+		}
+	})
+	return func() { cancel(); swaps.Wait() }
 }
 
 // submitTogether sends all requests, and a cancel for one of them, before the first turn runs: what then

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
@@ -30,6 +31,16 @@ type Options struct {
 	Wrap  stages.Wrap  // may be nil: around every op's kernel, for measurements
 	Log   *slog.Logger // may be nil
 
+	// Events is told what becomes of bindings, in order, on a goroutine of its own. May be nil.
+	Events func(KernelEvent)
+	// VerifyFraction is the share of batches for which the library before the one that serves runs beside it and is
+	// compared, as long as there is one. 0: 1/64; below 0: none.
+	VerifyFraction float64
+	// MaxFaults is how often a promoted binding may fail before it is rolled back for good. 0: 3.
+	MaxFaults int
+	// Backoff is how long a library that failed is left alone, doubled each time. 0: 100 ms.
+	Backoff time.Duration
+
 	newLane func() runner // nil: newLane
 }
 
@@ -47,13 +58,19 @@ func Start(ctx context.Context, o Options) (*Engine, error) {
 		return nil, err
 	}
 	e := &Engine{log: o.Log, ended: make(chan struct{}), stopped: make(chan struct{}), system: newSystem()}
+	e.binder = newBinder(e, &o)
 	err = e.openDevices(ctx, &o, plan)
 	if err == nil {
+		e.binder.adopt()
 		err = e.makeCredits(&o, plan)
 	}
 	if err == nil {
 		err = e.spawnAll(&o, plan, scheduler)
 	}
+	if back := e.binder.back; back != nil {
+		e.log.Info("lent libraries have built-in ones behind them", slog.String("binding", o.Binding.String()), slog.String("behind", back.String()))
+	}
+	go e.binder.run()
 	if err != nil {
 		return nil, errors.Join(err, e.giveBack())
 	}
@@ -67,6 +84,15 @@ func (o *Options) fill() {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	o.Log = o.Log.With(slog.String("part", "actors"))
+	if o.VerifyFraction == 0 {
+		o.VerifyFraction = 1. / 64
+	}
+	if o.MaxFaults <= 0 {
+		o.MaxFaults = 3
+	}
+	if o.Backoff <= 0 {
+		o.Backoff = 100 * time.Millisecond
+	}
 	if o.newLane == nil {
 		o.newLane = func() runner { return newLane() }
 	}
@@ -88,7 +114,7 @@ func (e *Engine) openDevices(ctx context.Context, o *Options, plan model.Plan) e
 		dev := &device{Device: d, lane: o.newLane()}
 		e.devices = append(e.devices, dev)
 		wg.Go(func() {
-			dev.lane.do(func() { errs[i] = dev.open(ctx, o, plan, i) })
+			dev.lane.do(func() { errs[i] = dev.open(ctx, o, plan, i, e.binder) })
 			if errs[i] != nil {
 				cancel() // the others need not go on
 			}

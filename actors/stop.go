@@ -40,6 +40,8 @@ func (e *Engine) callHome() {
 
 // giveBack stops the actors and closes everything; a half-started engine too.
 func (e *Engine) giveBack() error {
+	e.phase.Store("waiting for libraries")
+	e.binder.stop()
 	e.phase.Store("stopping actors")
 	for i := len(e.actors) - 1; i >= 0; i-- {
 		e.system.Root.Stop(e.actors[i])

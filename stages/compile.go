@@ -50,7 +50,7 @@ func (b *chooser) variant(name string) (string, error) {
 	return v.Name, nil
 }
 
-// choose finds who computes a call. A lent library has the best of those that are built in behind it.
+// choose finds who computes a call. Where all are lent, the best of those that are built in is behind them.
 func (b *chooser) choose(c *kernels.Call) (ch choice, err error) {
 	n := 0
 	add := func(name string) {
@@ -67,7 +67,7 @@ func (b *chooser) choose(c *kernels.Call) (ch choice, err error) {
 	if b.Back != nil {
 		add(b.Back.Library(c.Op, c.Layer))
 	}
-	if kernels.Lent(ch.chain[0]) {
+	if !slices.ContainsFunc(ch.chain[:n], func(name string) bool { return !kernels.Lent(name) }) {
 		add("")
 	}
 	if b.Trial == nil || err != nil {

@@ -9,5 +9,7 @@
 //   - M1: a Batch has one holder at a time. While a stage waits for experts it has lent the batch to
 //     them: they read the experts' input and write disjoint parts, nobody else touches it.
 //   - M3: no allocation per token in the steady state.
-//   - B1: a Batch carries the generation it runs under.
+//   - B1: a Batch carries the generation it runs under. A device has a [Program] of every generation that has
+//     batches on their way: who computes each piece of the calls, who does when that one fails, and who runs
+//     beside it to be compared.
 package stages

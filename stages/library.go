@@ -50,6 +50,9 @@ func OpenLibraries(arith kernels.Arith, binding kernels.Binding, threads kernels
 // Programs is what the lane of the device has of it.
 func (l *Libraries) Programs() *Programs { return l.lane }
 
+// First is the program of generation 0.
+func (l *Libraries) First() *Program { return l.first }
+
 // Close closes every library that was opened, and what comparing needed.
 func (l *Libraries) Close() error {
 	var errs []error
@@ -193,6 +196,9 @@ func (l *Libraries) put(u *unit) error {
 	}
 	return u.close.Close()
 }
+
+// Held is how many compiled pieces programs hold.
+func (l *Libraries) Held() int { return len(l.units) }
 
 // GiveUp has the library that a report blames opened anew when it is next needed. It reports whether that
 // library was still in use for new programs.

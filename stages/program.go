@@ -14,10 +14,12 @@ type Program struct {
 	chooser    *chooser
 	segments   []segment // by site
 	libraries  []*library
-	verify     uint64 // batches whose ID mixes to less are verified
-	doubled    bool   // pieces have more than one library
+	tried      []*library // of these, on trial
+	verify     uint64     // batches whose ID mixes to less are verified
+	doubled    bool       // pieces have more than one library
 	shadow     *shadow
 	seen       []bool // experts compared, by site
+	over       bool   // nothing more is compared
 	tally      Tally
 }
 
@@ -69,12 +71,28 @@ func (p *Program) uses(lib *library) {
 // tests notes a piece with a trial.
 func (p *Program) tests(pc *piece) {
 	p.tally.Pieces++
+	if !slices.Contains(p.tried, pc.trial.lib) {
+		p.tried = append(p.tried, pc.trial.lib)
+	}
 	for i := range pc.calls {
 		p.tally.Changed[pc.calls[i].Op] = true
 	}
 	if pc.expert >= 0 {
 		p.tally.Experts++
 	}
+}
+
+// Trials says how many pieces have a library on trial, how many of these are experts, and which libraries these are.
+func (p *Program) Trials() (pieces, experts int, libraries []string) {
+	for _, lib := range p.tried {
+		libraries = append(libraries, lib.name)
+	}
+	return p.tally.Pieces, p.tally.Experts, libraries
+}
+
+// Uses tells whether the program has kernels of a library.
+func (p *Program) Uses(name string) bool {
+	return slices.ContainsFunc(p.libraries, func(l *library) bool { return l.name == name })
 }
 
 // Programs is what the lane of a device knows of its kernels: the program of every generation that has batches
@@ -89,8 +107,14 @@ type Programs struct {
 	frame kernels.Frame // of the calls at hand, as a library beside sees it
 }
 
-// Install adds a program; batches of its generation may come from now on.
-func (s *Programs) Install(p *Program) { s.live = append(s.live, p) }
+// Install adds a program; batches of its generation may come from now on. In earlier generations nothing more is
+// compared: what was to be learned from them is known.
+func (s *Programs) Install(p *Program) {
+	for _, earlier := range s.live {
+		earlier.over = true
+	}
+	s.live = append(s.live, p)
+}
 
 // Drop takes a program out whose last batch has passed, so that it can be released.
 func (s *Programs) Drop(p *Program) {

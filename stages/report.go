@@ -49,6 +49,9 @@ type Difference struct {
 }
 
 func (d Difference) String() string {
+	if d.What == "" {
+		return "no difference"
+	}
 	where := d.Op.String()
 	if d.Layer >= 0 {
 		where += fmt.Sprintf(" layer %d", d.Layer)

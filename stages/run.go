@@ -44,7 +44,7 @@ func (s *Programs) piece(pc *piece, x *pass, f *kernels.Frame) error {
 		return err
 	}
 	switch p := x.program; {
-	case p.tally.Failed:
+	case p.over || p.tally.Failed:
 	case pc.trial != nil:
 		s.try(pc, x, f, served, nanos)
 	case x.verify && len(pc.chain) > 1 && served == pc.chain[0] && !pc.chain[1].lib.failed:
@@ -99,7 +99,7 @@ func (s *Programs) serve(pc *piece, x *pass, f *kernels.Frame) (*unit, int64, er
 }
 
 // report tells of those of a chain that failed. They are left alone from now on, unless nobody could compute
-// the calls: then it may be the batch.
+// the calls: then it may be the batch, but for a library that says itself that it is gone.
 func (s *Programs) report(pc *piece, x *pass, failed []failure, by *unit, lost int64) {
 	for _, fail := range failed {
 		lib := pc.chain[fail.place].lib
@@ -107,8 +107,9 @@ func (s *Programs) report(pc *piece, x *pass, failed []failure, by *unit, lost i
 			Err: fail.err, Lost: lost, library: lib}
 		if by != nil {
 			r.Rescued = by.lib.name
-			lib.failed = true
 		}
+		var gone *kernels.Fault
+		lib.failed = by != nil || errors.As(fail.err, &gone)
 		s.tell(r)
 	}
 }

@@ -17,6 +17,7 @@ func (s *Scheduler) Commit(b *stages.Batch, events []Event) []Event {
 	for _, p := range f.parts {
 		p.seq.inFlight--
 		p.seq.back += p.rows
+		p.seq.latest = b.Generation
 		if !p.seq.over {
 			events = s.take(p, drawn[:p.draws], events)
 		}
@@ -50,7 +51,7 @@ func (s *Scheduler) take(p part, drawn []stages.Drawn, events []Event) []Event {
 		if d.Err != nil {
 			return s.end(q, Failed, fmt.Errorf("sched: request %d: position %d: %w", q.id, q.position(p, i), d.Err), events)
 		}
-		e := Event{ID: q.id, LogProb: d.LogProb}
+		e := Event{ID: q.id, LogProb: d.LogProb, Generation: q.latest, Since: q.since}
 		switch q.mode {
 		case Generate:
 			if d.Token == q.eos {

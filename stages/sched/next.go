@@ -81,6 +81,9 @@ func (s *Scheduler) addPrompts(b *stages.Batch, f *flight) {
 }
 
 func (s *Scheduler) addChunk(b *stages.Batch, f *flight, q *sequence, n int) {
+	if q.sent == 0 {
+		q.since = b.Generation
+	}
 	at := b.AddSequence(q.table, q.skip, q.policy)
 	p := part{seq: q, lo: q.sent, rows: n}
 	for i := q.sent; i < q.sent+n; i++ {

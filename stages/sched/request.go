@@ -48,9 +48,12 @@ type Event struct {
 	Token   int32     // Generate: the new token; Score, Logits: the prompt's at that position
 	LogProb float32   // Generate, Score: natural logarithm
 	Logits  []float32 // Logits: [V], of the token that follows this position
-	Done    bool      // the last event; Token, LogProb and Logits are not valid
-	Finish  Finish    // Done: why
-	Err     error     // Done: what failed
+	// Generation is that of the batch that drew the token, Since that of the first batch with rows of the
+	// request: what it rests on was computed from the one to the other. Done: of the last such batch; 0, 0: none.
+	Generation, Since uint64
+	Done              bool   // the last event; Token, LogProb and Logits are not valid
+	Finish            Finish // Done: why
+	Err               error  // Done: what failed
 }
 
 // Check reports why a request can never be served; nil means that it can, now or later.

@@ -104,7 +104,7 @@ func (s *Scheduler) Cancel(id ID) []Event {
 func (s *Scheduler) end(q *sequence, why Finish, err error, events []Event) []Event {
 	s.waiting, s.running, s.ready = remove(s.waiting, q), remove(s.running, q), remove(s.ready, q)
 	q.over = true
-	return append(events, Event{ID: q.id, Index: q.told, Done: true, Finish: why, Err: err})
+	return append(events, Event{ID: q.id, Index: q.told, Generation: q.latest, Since: q.since, Done: true, Finish: why, Err: err})
 }
 
 func remove(list []*sequence, q *sequence) []*sequence {

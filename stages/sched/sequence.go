@@ -61,6 +61,8 @@ type sequence struct {
 	told     int   // events
 	inFlight int   // batches with rows of it
 	over     bool  // nothing more is wanted of it
+
+	since, latest uint64 // generations of its first batch, and of the last one that came back
 }
 
 // start prepares a used or new struct for a request.

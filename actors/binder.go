@@ -1,0 +1,164 @@
+package actors
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"troupe/kernels"
+	"troupe/stages"
+)
+
+// binder decides which libraries compute. It opens and compiles off the lanes, gives every device its program of
+// a new generation, and only then has new batches belong to it; the lanes never wait. Everything here but what is
+// said otherwise belongs to its one goroutine.
+type binder struct {
+	engine   *Engine
+	ledger   *ledger   // any goroutine's
+	herald   *herald   // any goroutine's
+	suspects *suspects // any goroutine's
+	options  *Options
+	layers   int
+
+	commands chan func()
+	reports  chan report
+	quit     chan struct{} // closed to end it
+	done     chan struct{} // closed when it has ended
+
+	serve   kernels.Binding  // in force
+	since   uint64           // generation from which on it has been, but for shadows
+	back    *kernels.Binding // what a roll-back returns to; nil: nothing
+	last    uint64           // generation that was compiled
+	current uint64           // that new batches belong to
+	live    []generation
+	warmed  []warmed
+
+	trial    *trial
+	recovery *recovery
+	waiting  *request // a swap that has come while a library recovers
+	faults   int      // in the life of what was promoted last
+	standby  int      // of what is behind it
+	records  map[string]*record
+	promoted promoted
+	next     int // batches of the current generation after which they are looked at again; 0: not at all
+}
+
+// report is one of a device's lane.
+type report struct {
+	device int
+	stages.Report
+}
+
+// generation is one that has programs.
+type generation struct {
+	number   uint64
+	programs []*stages.Program // by device
+}
+
+// record counts what has become of a library.
+type record struct{ faults, restarts int }
+
+func (b *binder) record(library string) *record {
+	if b.records[library] == nil {
+		b.records[library] = &record{}
+	}
+	return b.records[library]
+}
+
+func newBinder(e *Engine, o *Options) *binder {
+	b := &binder{engine: e, ledger: newLedger(), herald: newHerald(o.Events), suspects: &suspects{}, options: o,
+		layers: o.Model.Model.NumLayers, commands: make(chan func()), reports: make(chan report, 256),
+		quit: make(chan struct{}), done: make(chan struct{}), serve: o.Binding, records: map[string]*record{}}
+	b.back = b.behind(b.serve)
+	b.suspects.serving(0, b.serve.String())
+	return b
+}
+
+// hear takes a report from a lane, which does not wait. There are few: a library that has failed is left alone.
+func (b *binder) hear(device int, r stages.Report) {
+	if r.Err == nil && r.Role == stages.Serving {
+		b.suspects.add(r)
+	}
+	var gone *kernels.Fault
+	if r.Role == stages.Serving && r.Err != nil && r.Rescued == "" && !errors.As(r.Err, &gone) {
+		return // it fails the batch, and may be of the batch
+	}
+	select {
+	case b.reports <- report{device, r}:
+	default:
+		b.engine.log.Warn("report of a library lost", slog.String("library", r.Library), slog.Any("error", r.Err))
+	}
+}
+
+// ask has the binder do something.
+func (b *binder) ask(ctx context.Context, f func()) error {
+	select {
+	case b.commands <- f:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-b.done:
+		<-b.engine.ended
+		return b.engine.reason
+	}
+}
+
+func (b *binder) run() {
+	defer close(b.done)
+	ended := b.engine.ended
+	for {
+		var retry <-chan time.Time
+		if b.recovery != nil {
+			retry = b.recovery.timer.C
+		}
+		select {
+		case f := <-b.commands:
+			f()
+		case r := <-b.reports:
+			b.judge(r)
+		case <-b.ledger.wake:
+			b.look()
+		case <-retry:
+			b.retry()
+		case <-ended:
+			ended = nil
+			b.abandon(b.engine.reason)
+		case <-b.quit:
+			b.abandon(ErrStopped)
+			return
+		}
+		b.resume()
+		b.drop()
+	}
+}
+
+// stop ends the binder; the lanes must still run.
+func (b *binder) stop() {
+	close(b.quit)
+	<-b.done
+	b.herald.stop()
+}
+
+// abandon ends what is under way without changing anything.
+func (b *binder) abandon(why error) {
+	if b.trial != nil && b.trial.done != nil {
+		b.trial.done <- why
+	}
+	if b.waiting != nil {
+		b.waiting.done <- why
+	}
+	if b.recovery != nil {
+		b.recovery.timer.Stop()
+	}
+	b.trial, b.recovery, b.waiting = nil, nil, nil
+}
+
+func (b *binder) tell(e KernelEvent) {
+	if e.Generation == 0 {
+		e.Generation = b.current
+	}
+	b.engine.log.Info("kernels", slog.String("step", e.Step), slog.String("binding", e.Binding), slog.String("library", e.Library),
+		slog.Uint64("generation", e.Generation), slog.Int("batches", e.Batches), slog.Int("compared", e.Compared), slog.String("reason", e.Reason))
+	b.herald.tell(e)
+}

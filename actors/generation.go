@@ -1,0 +1,155 @@
+package actors
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+
+	"troupe/kernels"
+	"troupe/stages"
+)
+
+// compile has every device compile a generation, off its lane.
+func (b *binder) compile(bs stages.Bindings) (generation, error) {
+	b.last++
+	g := generation{number: b.last, programs: make([]*stages.Program, len(b.engine.devices))}
+	errs := make([]error, len(b.engine.devices))
+	var wg sync.WaitGroup
+	for i, d := range b.engine.devices {
+		wg.Go(func() { g.programs[i], errs[i] = d.libs.Compile(g.number, bs) })
+	}
+	wg.Wait()
+	if err := firstOf(errs); err != nil {
+		b.release(g)
+		return generation{}, err
+	}
+	return g, nil
+}
+
+// firstOf is the first error: a library is mostly missing on all devices for the same reason.
+func firstOf(errs []error) error {
+	for i, err := range errs {
+		if err != nil {
+			return fmt.Errorf("actors: device %d: %w", i, err)
+		}
+	}
+	return nil
+}
+
+// bind gives every lane its program, and then has new batches belong to the generation.
+func (b *binder) bind(g generation) {
+	b.lanes(func(i int, d *device) { d.libs.Programs().Install(g.programs[i]) })
+	b.live, b.current, b.next = append(b.live, g), g.number, 0
+	b.ledger.bind(g.number)
+}
+
+// begin compiles and binds.
+func (b *binder) begin(bs stages.Bindings) error {
+	g, err := b.compile(bs)
+	if err == nil {
+		b.bind(g)
+	}
+	return err
+}
+
+// adopt takes over what opening the devices has compiled.
+func (b *binder) adopt() {
+	var g generation
+	for _, d := range b.engine.devices {
+		g.programs = append(g.programs, d.libs.First())
+	}
+	b.live = append(b.live, g)
+}
+
+// lanes does something on the lane of every device and waits for it, between two of its turns.
+func (b *binder) lanes(f func(i int, d *device)) {
+	var wg sync.WaitGroup
+	for i, d := range b.engine.devices {
+		wg.Go(func() { d.lane.do(func() { f(i, d) }) })
+	}
+	wg.Wait()
+}
+
+// drop gives back generations whose last batch has come home.
+func (b *binder) drop() {
+	for _, number := range b.ledger.drained() {
+		at := slices.IndexFunc(b.live, func(g generation) bool { return g.number == number })
+		g := b.live[at]
+		b.live = slices.Delete(b.live, at, at+1)
+		b.lanes(func(i int, d *device) { d.libs.Programs().Drop(g.programs[i]) })
+		b.release(g)
+	}
+}
+
+// release gives back programs that no lane has.
+func (b *binder) release(g generation) {
+	errs := make([]error, len(g.programs))
+	var wg sync.WaitGroup
+	for i, p := range g.programs {
+		if p != nil {
+			wg.Go(func() { errs[i] = b.engine.devices[i].libs.Release(p) })
+		}
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		b.engine.log.Warn("closing libraries", slog.Any("error", err))
+	}
+}
+
+// tally adds up what comparing has shown on all devices in the current generation.
+func (b *binder) tally() (all stages.Tally) {
+	tallies := make([]stages.Tally, len(b.engine.devices))
+	b.lanes(func(i int, d *device) { tallies[i] = d.libs.Programs().Tally(b.current) })
+	for _, t := range tallies {
+		all.Add(t)
+	}
+	return all
+}
+
+// behind is what to go back to from a binding that has nothing before it: the same with lent libraries replaced
+// by the best of those that are built in. nil: it names no lent one.
+func (b *binder) behind(k kernels.Binding) *kernels.Binding {
+	built, changed, err := builtIn(k, b.layers)
+	if !changed || err != nil {
+		return nil
+	}
+	return &built
+}
+
+func builtIn(k kernels.Binding, layers int) (built kernels.Binding, changed bool, err error) {
+	best, err := kernels.Find("")
+	if err != nil {
+		return k, false, err
+	}
+	names := map[string]string{}
+	for _, bound := range append(k.Libraries(), "") {
+		v, err := kernels.Find(bound)
+		if names[bound] = v.Name; err != nil || kernels.Lent(v.Name) {
+			names[bound], changed = best.Name, true
+		}
+	}
+	if !changed {
+		return k, false, nil
+	}
+	name := func(op kernels.Op, layer int) string { return names[k.Library(op, layer)] }
+	var entries strings.Builder
+	for op := range kernels.NumOps {
+		everywhere := name(op, -1)
+		fmt.Fprintf(&entries, "%v=%s,", op, everywhere)
+		for lo := 0; lo < layers; {
+			hi := lo + 1
+			for hi < layers && name(op, hi) == name(op, lo) {
+				hi++
+			}
+			if n := name(op, lo); n != everywhere {
+				fmt.Fprintf(&entries, "%v@%d-%d=%s,", op, lo, hi-1, n)
+			}
+			lo = hi
+		}
+	}
+	built, err = kernels.ParseBinding(entries.String())
+	return built, changed, err
+}
