@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"time"
 
 	"troupe/kernels"
 	"troupe/plugins/internal/pb"
@@ -61,7 +60,6 @@ type staged struct {
 }
 
 const (
-	viewTime  = 5 * time.Second
 	firstCopy = 16   // blocks of scratch, at first
 	maxViews  = 4096 // then all are made anew
 )
@@ -280,20 +278,15 @@ func (s *caches) make(key viewKey, g geometry) (*view, error) {
 	memory := func(region uint64, offset, length int) *pb.Memory {
 		return &pb.Memory{Region: region, Offset: uint64(offset), Length: uint64(length)}
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), viewTime)
+	ctx, cancel := context.WithTimeout(context.Background(), s.lib.process.config.Start)
 	defer cancel()
 	_, err := s.lib.process.control.View(ctx, &pb.ViewRequest{
 		View: v.id, Half: key.half, Keys: memory(key.keys, key.keyAt, key.length), Values: memory(key.values, key.valAt, key.length),
 		KeyScratch: memory(s.region, keyArea, s.area), ValueScratch: memory(s.region, valueArea, s.area),
 		Length: uint64((g.first + s.room(g)) * g.block),
 	})
-	switch {
-	case err != nil && ctx.Err() != nil:
-		return nil, s.lib.fail(kernels.Hang, fmt.Errorf("cache: no answer in %v", viewTime))
-	case err != nil && s.lib.lost() != nil:
-		return nil, s.lib.lost()
-	case err != nil:
-		return nil, fmt.Errorf("plugins: %s: cache: %w", s.lib.name, controlError(err))
+	if err != nil {
+		return nil, s.lib.controlFault(ctx, "cache", err)
 	}
 	s.views[key] = v
 	return v, nil

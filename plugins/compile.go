@@ -49,12 +49,9 @@ type held struct {
 	constants []*constant
 }
 
-// compileTime bounds the compilation of a segment, compileRate what it may take besides for each byte of weights:
-// a plugin may copy them to a device.
-const (
-	compileTime = 10 * time.Second
-	compileRate = 10 * time.Nanosecond
-)
+// compileRate is what compiling a segment may take for each byte of weights, besides the time of any control call: a
+// plugin may copy them to a device.
+const compileRate = 10 * time.Nanosecond
 
 // Compile has the plugin prepare a segment. Weights in regions are named, others copied to where it can read them.
 func (l *Library) Compile(s kernels.Segment) (kernels.Kernel, error) {
@@ -76,16 +73,12 @@ func (l *Library) Compile(s kernels.Segment) (kernels.Kernel, error) {
 		return nil, fmt.Errorf("plugins: %s: %w", l.name, err)
 	}
 	h := &held{r.Kernel, used}
-	ctx, cancel := context.WithTimeout(context.Background(), compileTime+time.Duration(r.bytes)*compileRate)
+	ctx, cancel := context.WithTimeout(context.Background(), l.process.config.Start+time.Duration(r.bytes)*compileRate)
 	defer cancel()
 	reply, err := l.process.control.Compile(ctx, r.CompileRequest, grpc.MaxCallRecvMsgSize(maxAnswer))
 	switch {
-	case err != nil && ctx.Err() != nil:
-		err = l.fail(kernels.Hang, fmt.Errorf("compile: no answer in time: %w", controlError(err)))
-	case err != nil && l.lost() != nil:
-		err = l.lost()
 	case err != nil:
-		err = fmt.Errorf("plugins: %s: compile: %w", l.name, controlError(err))
+		err = l.controlFault(ctx, "compile", err)
 	case reply.NoKernel:
 		err = fmt.Errorf("plugins: %s: %s: %w", l.name, text(reply.Error), kernels.ErrNoKernel)
 	case reply.Error != "":

@@ -21,7 +21,7 @@ type Config struct {
 	Checksum []byte        // SHA-256 of the file; nil: not checked
 	Env      []string      // names of variables that are passed on, besides those of passed
 	Deadline time.Duration // of a call, besides an allowance for its size; 0: 1 s
-	Start    time.Duration // until the process answers; 0: 10 s
+	Start    time.Duration // until the process answers, and for each control call; 0: 10 s
 	Log      *slog.Logger  // what it writes, and what becomes of it; nil: nowhere
 }
 

@@ -49,7 +49,7 @@ func Describe(ctx context.Context, c Config) (Description, error) {
 
 // because is the error of a control call, or how the process ended meanwhile.
 func (p *process) because(err error) error {
-	if p.gone.Load() {
+	if p.dies(err) {
 		return fmt.Errorf("the plugin ended: %s", p.epitaph())
 	}
 	return controlError(err)

@@ -33,15 +33,14 @@ func (k *Kernel) judge(f *kernels.Frame) error {
 // overflow into the sign bits of those that are not.
 func finite(f []float32) bool {
 	const exponent, one, sign = 0x7fffffff_7fffffff, 0x00800000_00800000, 0x80000000_80000000
-	pairs := len(f) / 2
 	bad := uint64(0)
-	if pairs > 0 {
-		for _, v := range unsafe.Slice((*uint64)(unsafe.Pointer(unsafe.SliceData(f))), pairs) {
-			bad |= v&exponent + one
-		}
+	pairs := unsafe.Slice((*[4]uint64)(unsafe.Pointer(unsafe.SliceData(f))), len(f)/8)
+	for i := range pairs {
+		p := &pairs[i]
+		bad |= (p[0]&exponent + one) | (p[1]&exponent + one) | (p[2]&exponent + one) | (p[3]&exponent + one)
 	}
-	if len(f)%2 == 1 {
-		bad |= uint64(math.Float32bits(f[len(f)-1])&0x7fffffff + 0x00800000)
+	for _, v := range f[len(pairs)*8:] {
+		bad |= uint64(math.Float32bits(v)&0x7fffffff + 0x00800000)
 	}
 	return bad&sign == 0
 }
@@ -49,7 +48,7 @@ func finite(f []float32) bool {
 // Sizes below which the largest chain of a segment, an expert's three matrices of 2^15 inputs, stays finite.
 const (
 	moderateInput  = 1 << 16 // and of keys and values
-	moderateWeight = 1 << 8 // of an int8 weight, 127 times its scale
+	moderateWeight = 1 << 8  // of an int8 weight, 127 times its scale
 )
 
 // moderate tells whether inputs and weights are below those sizes. It is called when something is odd already.

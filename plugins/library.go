@@ -80,7 +80,7 @@ func (l *Library) Close() error {
 	if l.info.Name != "" && l.failed.Load() == nil && !l.Exited() {
 		ctx, cancel := context.WithTimeout(context.Background(), closeTime)
 		defer cancel()
-		if _, e := l.process.control.Close(ctx, &pb.Empty{}); e != nil && !l.Exited() {
+		if _, e := l.process.control.Close(ctx, &pb.Empty{}); e != nil && !l.process.dies(e) {
 			err = fmt.Errorf("plugins: %s: close: %w", l.name, controlError(e))
 		}
 	}
@@ -113,6 +113,19 @@ func (l *Library) lost() error {
 		return l.fail(kernels.Crash, errors.New(l.process.epitaph()))
 	}
 	return nil
+}
+
+// controlFault is the error of a control call that failed. One that came too late, or that ended the process, ends
+// the library.
+func (l *Library) controlFault(ctx context.Context, what string, err error) error {
+	switch {
+	case ctx.Err() != nil:
+		return l.fail(kernels.Hang, fmt.Errorf("%s: no answer in time: %w", what, controlError(err)))
+	case l.process.dies(err):
+		return l.lost()
+	default:
+		return fmt.Errorf("plugins: %s: %s: %w", l.name, what, controlError(err))
+	}
 }
 
 // Stats counts the calls of a library.

@@ -2,10 +2,12 @@ package plugins
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -22,13 +24,13 @@ type journal struct {
 	second  time.Time
 	lines   int // in that second
 	dropped int
-	last    []string // that the process wrote, for the error of its end
+	cause   string // the first line of a panic or signal that the process wrote
+	last    string // the last line
 }
 
 const (
 	linesPerSecond = 50
 	maxLine        = 1 << 10
-	lastLines      = 40
 )
 
 // say passes a line on, or counts it as dropped.
@@ -55,29 +57,24 @@ func (j *journal) say(level slog.Level, line string, args ...any) {
 
 func clip(s string) string { return strings.ToValidUTF8(s[:min(len(s), maxLine)], "?") }
 
-// heard remembers a line that the process wrote.
+// deadly begin the lines that Go programs end with.
+var deadly = []string{"panic: ", "fatal error: ", "SIG", "runtime: "}
+
+// heard remembers a line that the process wrote, if it says more about its end than those before.
 func (j *journal) heard(line string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if len(j.last) == lastLines {
-		j.last = append(j.last[:0], j.last[1:]...)
+	j.last = clip(line)
+	if j.cause == "" && slices.ContainsFunc(deadly, func(d string) bool { return strings.HasPrefix(line, d) }) {
+		j.cause = j.last
 	}
-	j.last = append(j.last, clip(line))
 }
 
 // reason is the line that says most about the process's end, or "".
 func (j *journal) reason() string {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	for _, line := range j.last {
-		if strings.HasPrefix(line, "panic: ") || strings.HasPrefix(line, "fatal error: ") || strings.HasPrefix(line, "SIG") || strings.HasPrefix(line, "runtime: ") {
-			return line
-		}
-	}
-	if len(j.last) > 0 {
-		return j.last[len(j.last)-1]
-	}
-	return ""
+	return cmp.Or(j.cause, j.last)
 }
 
 // Accept is hclog.SinkAdapter's: what go-plugin says.

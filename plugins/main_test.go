@@ -18,7 +18,13 @@ var testPlugin string
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
+// pluginPath in the environment is the plugin of a test that has started this one.
+const pluginPath = "TROUPE_TEST_PLUGIN"
+
 func run(m *testing.M) int {
+	if testPlugin = os.Getenv(pluginPath); testPlugin != "" {
+		return m.Run()
+	}
 	dir, err := os.MkdirTemp("", "troupe-plugins")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

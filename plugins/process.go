@@ -17,6 +17,7 @@ import (
 	"github.com/hashicorp/go-plugin"
 	"github.com/hashicorp/go-plugin/runner"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"troupe/plugins/internal/doorbell"
@@ -48,6 +49,11 @@ type process struct {
 
 // numberGone in the place of an answer's number wakes who waits for it: the process is no more.
 const numberGone = math.MaxUint32
+
+const (
+	startGrace = 500 * time.Millisecond // in which go-plugin's own error of a late start comes
+	exitGrace  = 50 * time.Millisecond  // between the end of a connection and that of the process
+)
 
 // maxAnswer bounds what a control call may return.
 const maxAnswer = 1 << 20
@@ -146,7 +152,7 @@ func (p *process) connect(ctx context.Context, inherited []*os.File) error {
 	})
 	// go-plugin waits without limit for some of what follows; a process that is dead answers at once.
 	kill := func() { _ = p.child.Kill(ctx) }
-	timer := time.AfterFunc(p.config.Start, kill)
+	timer := time.AfterFunc(p.config.Start+startGrace, kill)
 	defer timer.Stop()
 	defer context.AfterFunc(ctx, kill)()
 	rpc, err := p.client.Client()
@@ -264,8 +270,8 @@ func (p *process) end() {
 func (p *process) epitaph() string {
 	select {
 	case <-p.child.exited:
-	case <-time.After(5 * time.Millisecond):
-		return "the process has closed its end"
+	case <-time.After(exitGrace):
+		return "the process has closed its end of the connection"
 	}
 	if line := p.journal.reason(); line != "" {
 		return fmt.Sprintf("%s: %.300s", p.child.ended(), line)
@@ -276,7 +282,19 @@ func (p *process) epitaph() string {
 // controlError is an error of a control call without the words of its transport.
 func controlError(err error) error {
 	if s, ok := status.FromError(err); ok {
-		return errors.New(clip(s.Message()))
+		return errors.New(text(s.Message()))
 	}
 	return err
+}
+
+// dies tells whether the process has ended, if need be a moment after the connection.
+func (p *process) dies(err error) bool {
+	if status.Code(err) == codes.Unavailable {
+		select {
+		case <-p.child.exited:
+			p.lose()
+		case <-time.After(exitGrace):
+		}
+	}
+	return p.gone.Load()
 }

@@ -45,7 +45,7 @@ func (l *lane) call() {
 	func() {
 		defer func() {
 			if p := recover(); p != nil {
-				status, text = wire.Panicked, fmt.Sprintf("panic: %v\n%s", p, debug.Stack())
+				status, text = wire.Panicked, fmt.Sprintf("panic: %s\n%s", say(p), debug.Stack())
 			}
 		}()
 		k, err := l.server.kernel(c.Call.Kernel.Load())
@@ -66,6 +66,14 @@ func (l *lane) call() {
 	c.Say(text)
 	c.Answer.Nanos.Store(uint64(took))
 	c.Answer.Status.Store(status)
+}
+
+// say puts a panic in words; of a memory fault Go says no more than that it is one.
+func say(p any) string {
+	if fault, ok := p.(interface{ Addr() uintptr }); ok && fault.Addr() >= 4096 {
+		return fmt.Sprintf("memory fault at %#x: an address of nothing, or of the engine's memory, which is read-only", fault.Addr())
+	}
+	return fmt.Sprint(p)
 }
 
 func beat(c *wire.Control) {

@@ -1,4 +1,4 @@
-// Command plugin lends the built-in kernels, for tests; with a mode in its variable it misbehaves in some way.
+// Command plugin lends the built-in kernels, for tests; with a mode as its argument it misbehaves in some way.
 package main
 
 import (
@@ -11,8 +11,13 @@ import (
 )
 
 func main() {
-	mode := os.Getenv("TROUPE_TEST_MODE")
-	before(mode)
+	mode := ""
+	if len(os.Args) > 1 {
+		mode = os.Args[1]
+	}
+	if f := beforeHandshake[mode]; f != nil {
+		f()
+	}
 	variants := kernels.Variants()
 	for i := range variants {
 		variants[i] = spoil(variants[i], mode)

@@ -1,0 +1,146 @@
+//go:build linux
+
+package plugins
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"troupe/kernels"
+)
+
+// hostMode in the environment makes this test an engine with a plugin in that mode.
+const hostMode = "TROUPE_TEST_HOST"
+
+// TestHost is the engine of TestHostKilled, in a process of its own.
+func TestHost(t *testing.T) {
+	mode, ok := os.LookupEnv(hostMode)
+	if !ok {
+		t.Skip("it is the other process of TestHostKilled")
+	}
+	lib, err := reference(Config{Args: []string{mode}, Deadline: time.Hour}).Open(kernels.SameThreads(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, f := addFrame(t, 1000)
+	k, err := lib.Compile(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Println("plugin", lib.(*Library).PID())
+	for {
+		_ = k.Run(f)
+	}
+}
+
+// An engine that is killed leaves no process of a plugin, busy, hung or stopped, and no file.
+func TestHostKilled(t *testing.T) {
+	for _, mode := range []string{"", "sleep", "spin", "sigstop"} {
+		t.Run(mode, func(t *testing.T) {
+			temp := t.TempDir()
+			host := exec.Command(os.Args[0], "-test.run", "^TestHost$", "-test.v")
+			host.Env = append(os.Environ(), hostMode+"="+mode, pluginPath+"="+testPlugin, "TMPDIR="+temp)
+			out, err := host.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := host.Start(); err != nil {
+				t.Fatal(err)
+			}
+			pid := 0
+			for lines := bufio.NewScanner(out); pid == 0 && lines.Scan(); {
+				if n, ok := strings.CutPrefix(lines.Text(), "plugin "); ok {
+					pid, _ = strconv.Atoi(n)
+				}
+			}
+			time.Sleep(20 * time.Millisecond) // into the call
+			if err := host.Process.Kill(); err != nil || pid == 0 {
+				t.Fatal(err, pid)
+			}
+			start := time.Now()
+			_, _ = io.Copy(io.Discard, out)
+			_ = host.Wait()
+			for runs(pid) && time.Since(start) < 10*time.Second {
+				time.Sleep(time.Millisecond)
+			}
+			t.Logf("the plugin ended %v after its engine", time.Since(start).Round(time.Millisecond))
+			if runs(pid) {
+				t.Errorf("plugin %d is still there", pid)
+				_ = syscall.Kill(pid, syscall.SIGKILL)
+			}
+			if files, _ := os.ReadDir(temp); len(files) > 0 {
+				t.Errorf("left behind: %v", files)
+			}
+		})
+	}
+}
+
+// runs tells whether there is a process that has not ended; whether somebody has asked how does not matter.
+func runs(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return err == nil && !strings.Contains(string(stat), ") Z ")
+}
+
+// A plugin that is killed or stopped at some moment is a fault of the call in hand or of the next one, and whatever
+// has been answered before is right. A library opened anew goes on.
+func TestKilledAtRandom(t *testing.T) {
+	rng := rand.New(rand.NewPCG(7, 8))
+	for round := range 12 {
+		stop := round%3 == 2
+		func() {
+			clean(t)
+			c := Config{Deadline: time.Minute}
+			if stop {
+				c.Deadline = 300 * time.Millisecond
+			}
+			lib, err := reference(c).Open(kernels.SameThreads(1))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer lib.Close()
+			s, f := addFrame(t, 5000)
+			k, err := lib.Compile(s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			signal := syscall.SIGKILL
+			if stop {
+				signal = syscall.SIGSTOP
+			}
+			sent := make(chan time.Time, 1)
+			pid := lib.(*Library).PID()
+			time.AfterFunc(time.Duration(rng.IntN(20_000))*time.Microsecond, func() {
+				_ = syscall.Kill(pid, signal)
+				sent <- time.Now()
+			})
+			for {
+				clear(f.Bufs[2])
+				if err = k.Run(f); err != nil {
+					break
+				}
+				if want := []float32{5000, 5002}; !slices.Equal(f.Bufs[2][:2], want) || f.Bufs[2][4999] != 4999+9999 {
+					t.Fatalf("%v, want %v", f.Bufs[2][:2], want)
+				}
+			}
+			t.Logf("%v noticed after %v: %v", signal, time.Since(<-sent).Round(10*time.Microsecond), err)
+			var fault *kernels.Fault
+			if !errors.As(err, &fault) || stop && fault.Kind != kernels.Hang || !stop && fault.Kind != kernels.Crash {
+				t.Errorf("after %v: %v", signal, err)
+			}
+			if f.Bufs[2][0] != 0 || f.Bufs[0][1] != 1 {
+				t.Error("the call that failed has changed something")
+			}
+		}()
+	}
+}
