@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"troupe/kernels"
 	"troupe/plugins/internal/pb"
@@ -118,8 +120,10 @@ func (l *Library) lost() error {
 // controlFault is the error of a control call that failed. One that came too late, or that ended the process, ends
 // the library.
 func (l *Library) controlFault(ctx context.Context, what string, err error) error {
+	// The other side sees the end of the time too, and may say so first.
+	code := status.Code(err)
 	switch {
-	case ctx.Err() != nil:
+	case ctx.Err() != nil || code == codes.DeadlineExceeded || code == codes.Canceled:
 		return l.fail(kernels.Hang, fmt.Errorf("%s: no answer in time: %w", what, controlError(err)))
 	case l.process.dies(err):
 		return l.lost()

@@ -11,6 +11,7 @@ import (
 
 	"troupe/kernels"
 	"troupe/kernels/kerneltest"
+	"troupe/plugins/internal/wire"
 )
 
 // testPlugin is the plugin of testdata, built once.
@@ -56,11 +57,27 @@ func lent(t testing.TB, c Config, name string) kernels.Variant {
 	return kernels.Variant{}
 }
 
-// A library keeps its promise when it is lent.
+// A library keeps its promise when it is lent: one with threads of its own, and the plainest; and where calls wait for
+// each other by socket instead of futex.
 func TestConformance(t *testing.T) {
-	for _, name := range []string{"plugin:testplugin/ref", "plugin:testplugin/cpu/generic"} {
-		t.Run(name, func(t *testing.T) {
-			kerneltest.Run(t, lent(t, Config{Deadline: time.Minute}, name).Open)
-		})
+	c := Config{Deadline: time.Minute}
+	t.Run("generic", func(t *testing.T) { kerneltest.Run(t, lent(t, c, "plugin:testplugin/cpu/generic").Open) })
+	t.Run("ref", func(t *testing.T) {
+		judge(t, kerneltest.Suite{Open: lent(t, c, "plugin:testplugin/ref").Open, Threads: []int{1}})
+	})
+	t.Run("socket", func(t *testing.T) {
+		t.Setenv(wire.BellKey, wire.BellSocket)
+		judge(t, kerneltest.Suite{Open: lent(t, c, "plugin:testplugin/cpu/generic").Open, Threads: []int{2}, Ops: []kernels.Op{kernels.RoPE, kernels.Attend}})
+	})
+}
+
+func judge(t *testing.T, s kerneltest.Suite) {
+	t.Helper()
+	report, err := s.Judge(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !report.Kept() || report.Restarts > 0 {
+		t.Errorf("%d restarts, missing %v, %+v", report.Restarts, report.Missing(), report.Findings)
 	}
 }

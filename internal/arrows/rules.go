@@ -75,7 +75,7 @@ var doors = []door{
 	{"github.com/asynkron/protoactor-go", []string{"actors"}, "what carries messages is the matter of one folder, so that the rest runs in a plain loop"},
 	{"github.com/nlpodyssey/gopickle", []string{"ckpt"}, "pickles are hostile until checked, and that is done in one folder"},
 	{"github.com/eliben/go-sentencepiece", []string{"tokens"}, "the rest speaks ids, so that a tokenizer can be replaced in one folder"},
-	{"google.golang.org/protobuf", []string{"tokens", "plugins/internal/pb"}, "tokenizer.model is the one protobuf that is read, and plugins are steered by generated ones"},
+	{"google.golang.org/protobuf", []string{"tokens", "plugins", "plugins/internal/pb"}, "tokenizer.model is the one protobuf that is read, and plugins are steered by generated ones"},
 	{"github.com/hashicorp/go-plugin", []string{"plugins", "plugins/internal/lend"}, lending},
 	{"github.com/hashicorp/go-hclog", []string{"plugins", "plugins/internal/lend"}, lending},
 	{"google.golang.org/grpc", []string{"plugins", "plugins/internal/lend", "plugins/internal/pb"}, lending},
