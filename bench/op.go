@@ -116,6 +116,27 @@ func RunOp(ctx context.Context, o OpOptions) (*OpReport, error) {
 	return r, nil
 }
 
+// Offers tells whether a variant has the op for the shape and the arithmetic.
+func (o OpOptions) Offers(v kernels.Variant) (ok bool, err error) {
+	o.Cold = false // one copy will do
+	w, err := newOpWork(&o, o.Rows[0])
+	if err != nil {
+		return false, err
+	}
+	lib, err := v.Open(kernels.SameThreads(o.Threads))
+	if err == nil {
+		_, err = lib.Compile(kernels.Segment{Arith: o.Arith, Calls: w.calls[:1]})
+		if ok = err == nil; errors.Is(err, kernels.ErrNoKernel) {
+			err = nil
+		}
+		err = errors.Join(err, lib.Close())
+	}
+	if err != nil {
+		err = fmt.Errorf("%s: %w", v.Name, err)
+	}
+	return ok, errors.Join(err, w.arena.Close())
+}
+
 // trial is a variant that is measured.
 type trial struct {
 	variant string

@@ -4,6 +4,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync/atomic"
 
 	"github.com/urfave/cli/v2"
 	"golang.org/x/term"
@@ -19,6 +20,8 @@ type program struct {
 	logs       *logs
 	quiet      bool
 	settings   *settings
+	host       *host       // of plugins, once it is read
+	midLine    atomic.Bool // standard output and standard error are terminals, and a text stands in a line of theirs
 }
 
 func newProgram(in *interrupts, stdin io.Reader, stdout, stderr io.Writer) *program {
@@ -45,7 +48,7 @@ func (p *program) app() *cli.App {
 		Reader:      p.in, Writer: p.out, ErrWriter: p.err,
 		Commands: []*cli.Command{
 			p.runCommand(), p.evalCommand(), p.logitsCommand(), p.tokenizeCommand(),
-			p.inspectCommand(), p.planCommand(), p.newCommand(), p.convertCommand(), p.kernelsCommand(), p.benchCommand(),
+			p.inspectCommand(), p.planCommand(), p.newCommand(), p.convertCommand(), p.kernelsCommand(), p.benchCommand(), p.ctlCommand(),
 			p.versionCommand(), p.helpCommand(), p.completionCommand(), p.docsCommand(),
 		},
 		Flags:                     append(global, cli.HelpFlag), // which a command of that name keeps out else

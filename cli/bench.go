@@ -72,7 +72,7 @@ func (p *program) bench(c *cli.Context) (err error) {
 		}
 	}
 	defer closeInto(&err, func() error { return remove() })
-	l, err := readLaunch(c)
+	l, err := p.readLaunch(c)
 	if err != nil {
 		return err
 	}
@@ -83,7 +83,7 @@ func (p *program) bench(c *cli.Context) (err error) {
 	names := []string{c.String("kernels"), c.String("kernels")}
 	launches := []launch{l}
 	if with := c.String("compare"); with != "" {
-		other, name, err := l.compared(with, names[0])
+		other, name, err := l.compared(c.Context, with, names[0])
 		if err != nil {
 			return badFlag("compare", err)
 		}
@@ -101,9 +101,14 @@ func (p *program) bench(c *cli.Context) (err error) {
 	}
 	defer closeInto(&err, m.Close)
 	_ = remove() // mapped files live on, so that a program that is killed leaves nothing; where they do not, later
+	watch, err := p.watchKernels(l)
+	if err != nil {
+		return err
+	}
+	defer closeInto(&err, watch.Close)
 	o.Weights = m.Weights
 	for i, l := range launches {
-		s, err := p.subject(l, names[i], m)
+		s, err := p.subject(l, names[i], m, watch)
 		if err != nil {
 			return err
 		}
@@ -161,13 +166,13 @@ func readBench(c *cli.Context, l *launch) (o bench.Options, err error) {
 }
 
 // compared is the launch with other kernels or another arithmetic, and the name of its kernels.
-func (l launch) compared(with, name string) (launch, string, error) {
+func (l launch) compared(ctx context.Context, with, name string) (launch, string, error) {
 	a, err := kernels.ParseArith(with)
 	if err == nil {
 		l.arith = a
 		return l, name, nil
 	}
-	b, other := kernels.ParseBinding(with)
+	b, other := l.host.binding(ctx, with)
 	if other != nil {
 		return l, "", fmt.Errorf("neither an arithmetic (exact, int8, reference) nor kernels: %w", other)
 	}
@@ -176,7 +181,7 @@ func (l launch) compared(with, name string) (launch, string, error) {
 }
 
 // subject is a launch as something to measure.
-func (p *program) subject(l launch, name string, m *opened) (bench.Subject, error) {
+func (p *program) subject(l launch, name string, m *opened, w *kernelWatch) (bench.Subject, error) {
 	s := bench.Subject{Kernels: name, Arith: l.arith, Devices: len(l.placement.Devices)}
 	v, err := kernels.Find(l.binding.Library(kernels.Expert, 0))
 	if err != nil {
@@ -191,8 +196,7 @@ func (p *program) subject(l launch, name string, m *opened) (bench.Subject, erro
 		s.Threads.Decode, s.Threads.Prefill = s.Threads.Decode+t.Decode, s.Threads.Prefill+t.Prefill
 	}
 	s.Start = func(ctx context.Context, turns actors.Trace, wrap stages.Wrap) (*actors.Engine, error) {
-		return actors.Start(ctx, actors.Options{Model: l.config, Weights: m.Weights, Placement: l.placement, Arith: l.arith,
-			Binding: l.binding, Sched: l.limits, Trace: turns, Wrap: wrap, Log: p.logs.plain("actors")})
+		return actors.Start(ctx, p.engineOptions(l, m, turns, wrap, w))
 	}
 	return s, nil
 }

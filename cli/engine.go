@@ -14,6 +14,7 @@ import (
 	"troupe/actors"
 	"troupe/kernels"
 	"troupe/model"
+	"troupe/stages"
 	"troupe/stages/place"
 	"troupe/stages/sched"
 )
@@ -31,11 +32,14 @@ const (
 	stopPatience = 10 * time.Second
 )
 
-const engineCategory = "Engine"
+const (
+	engineCategory  = "Engine"
+	kernelsCategory = "Kernels"
+)
 
 // engineFlags say where and how a model is computed.
 func engineFlags() []cli.Flag {
-	return []cli.Flag{
+	return append([]cli.Flag{
 		modelFlag(),
 		&cli.StringFlag{Name: "devices", Value: "cpu", Usage: "`LIST` of devices, a stage each: cpu, or cpu:1,cpu:1 with threads, cpu:2/4 with others for prefill", Category: engineCategory},
 		&cli.IntFlag{Name: "threads", Usage: "threads in all, for devices that state none", DefaultText: "the cores, less one from 8 on", Category: engineCategory},
@@ -43,7 +47,7 @@ func engineFlags() []cli.Flag {
 		&cli.StringFlag{Name: "expert-devices", Usage: "`LIST` of devices for experts alone", DefaultText: "none", Category: engineCategory},
 		&cli.StringFlag{Name: "placement", Usage: "`NAME` where experts live: " + strategyNames(), DefaultText: "local", Category: engineCategory},
 		&cli.IntFlag{Name: "stages", Usage: "layer groups in the pipeline", DefaultText: "one a device", Category: engineCategory},
-		&cli.StringFlag{Name: "kernels", Usage: "`BINDING` of ops to kernel libraries: cpu/generic, or attend@0-3=ref", DefaultText: "the best", Category: engineCategory},
+		&cli.StringFlag{Name: "kernels", Usage: "`BINDING` of ops to kernel libraries: cpu/generic, attend@0-3=ref, or expert=plugin:mine", DefaultText: "the best", Category: kernelsCategory},
 		&cli.StringFlag{Name: "arith", Value: "int8", Usage: "`NAME` arithmetic: exact, int8 or reference", Category: engineCategory},
 		&cli.IntFlag{Name: "prefill-chunk", Value: defaultRows, Usage: "most tokens computed at a time", Category: engineCategory},
 		&cli.IntFlag{Name: "max-batch", Value: defaultMaxBatch, Usage: "requests that run at a time", Category: engineCategory},
@@ -51,7 +55,7 @@ func engineFlags() []cli.Flag {
 		&cli.StringFlag{Name: "trace", Usage: "`FILE` for a Chrome trace of stages and experts (chrome://tracing, ui.perfetto.dev)", TakesFile: true, Category: engineCategory},
 		&cli.BoolFlag{Name: "shm", Usage: "copy the checkpoint into /dev/shm first, and remove it at the end", Category: engineCategory},
 		repackFlag(),
-	}
+	}, append(pluginFlags(kernelsCategory), kernelFlags()...)...)
 }
 
 // launch is what an engine is started with: the model and the engine flags, checked as far as that needs no
@@ -62,6 +66,8 @@ type launch struct {
 	placement place.Plan
 	arith     kernels.Arith
 	binding   kernels.Binding
+	host      *host // of plugins
+	kernels   kernelOptions
 	shm       bool
 	repack    string                // auto, on, off
 	memory    func() (int64, error) // that repacking may take; nil: what the system has left
@@ -70,7 +76,7 @@ type launch struct {
 }
 
 // readLaunch reads the flags that say what to start; limit completes them.
-func readLaunch(c *cli.Context) (l launch, err error) {
+func (p *program) readLaunch(c *cli.Context) (l launch, err error) {
 	if l.dir, err = modelDir(c.String("model")); err != nil {
 		return l, err
 	}
@@ -84,8 +90,14 @@ func readLaunch(c *cli.Context) (l launch, err error) {
 	if l.arith, err = kernels.ParseArith(c.String("arith")); err != nil {
 		return l, badFlag("arith", err)
 	}
-	if l.binding, err = kernels.ParseBinding(c.String("kernels")); err != nil {
+	if l.host, err = p.readPlugins(c); err != nil {
+		return l, err
+	}
+	if l.binding, err = l.host.binding(c.Context, c.String("kernels")); err != nil {
 		return l, badFlag("kernels", err)
+	}
+	if l.kernels, err = readKernelOptions(c); err != nil {
+		return l, err
 	}
 	if l.placement, err = readPlacement(c, l.config, true); err != nil {
 		return l, err
@@ -237,34 +249,49 @@ func (l *launch) concurrency() int { return 2 * l.limits.Sequences }
 type session struct {
 	*actors.Engine
 	model *opened
-	trace *traceFile // may be nil
+	trace *traceFile   // may be nil
+	watch *kernelWatch // of its kernels
 }
 
 // start opens the model and starts the engine.
-func (p *program) start(ctx context.Context, l launch) (*session, error) {
-	m, err := p.openModel(ctx, l)
-	if err != nil {
+func (p *program) start(ctx context.Context, l launch) (_ *session, err error) {
+	s := &session{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.giveBack())
+		}
+	}()
+	if s.watch, err = p.watchKernels(l); err != nil {
 		return nil, err
 	}
-	var t *traceFile
+	if s.model, err = p.openModel(ctx, l); err != nil {
+		return nil, err
+	}
 	var turns actors.Trace
 	if l.trace != "" {
-		if t, err = newTraceFile(l.trace, l.placement); err != nil {
-			return nil, errors.Join(err, m.Close())
+		if s.trace, err = newTraceFile(l.trace, l.placement); err != nil {
+			return nil, err
 		}
-		turns = t.turn
+		turns = s.trace.turn
 	}
-	e, err := p.engine(ctx, l, m, turns)
-	if err != nil {
-		return nil, errors.Join(err, t.Close(), m.Close())
+	if s.Engine, err = p.engine(ctx, l, s.model, turns, s.watch); err != nil {
+		return nil, err
 	}
-	return &session{e, m, t}, nil
+	s.watch.engine = steeredEngine{s.Engine}
+	return s, nil
 }
 
 // engine starts an engine on an opened model.
-func (p *program) engine(ctx context.Context, l launch, m *opened, turns actors.Trace) (*actors.Engine, error) {
-	return actors.Start(ctx, actors.Options{Model: l.config, Weights: m.Weights, Placement: l.placement, Arith: l.arith,
-		Binding: l.binding, Sched: l.limits, Trace: turns, Log: p.logs.plain("actors")})
+func (p *program) engine(ctx context.Context, l launch, m *opened, turns actors.Trace, w *kernelWatch) (*actors.Engine, error) {
+	return actors.Start(ctx, p.engineOptions(l, m, turns, nil, w))
+}
+
+// engineOptions are what an engine of this launch is started with.
+func (p *program) engineOptions(l launch, m *opened, turns actors.Trace, wrap stages.Wrap, w *kernelWatch) actors.Options {
+	o := actors.Options{Model: l.config, Weights: m.Weights, Placement: l.placement, Arith: l.arith,
+		Binding: l.binding, Sched: l.limits, Trace: turns, Wrap: wrap, Log: p.logs.plain("actors")}
+	l.kernels.put(&o, w)
+	return o
 }
 
 // Close stops the engine and gives the model back, in this order.
@@ -274,7 +301,16 @@ func (s *session) Close() error {
 	if err := s.Stop(ctx); err != nil {
 		return err // the weights may still be in use
 	}
-	return errors.Join(s.trace.Close(), s.model.Close())
+	return s.giveBack()
+}
+
+// giveBack gives back what an engine that has ended, or never was, had.
+func (s *session) giveBack() error {
+	err := errors.Join(s.watch.Close(), s.trace.Close())
+	if s.model != nil {
+		err = errors.Join(err, s.model.Close())
+	}
+	return err
 }
 
 // closeInto closes at the end of a function and keeps the first error.

@@ -42,7 +42,7 @@ troupe eval --text heldout.jsonl --arith int8 --against exact`,
 }
 
 func (p *program) eval(c *cli.Context) (err error) {
-	l, err := readLaunch(c)
+	l, err := p.readLaunch(c)
 	if err != nil {
 		return err
 	}

@@ -36,7 +36,7 @@ func readAgainst(c *cli.Context) (*contrast, error) {
 func (e *evaluation) startOther(ctx context.Context) (err error) {
 	l := e.launch
 	l.arith = e.against.arith
-	e.against.engine, err = e.engine(ctx, l, e.session.model, nil)
+	e.against.engine, err = e.engine(ctx, l, e.session.model, nil, e.session.watch)
 	return err
 }
 

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/urfave/cli/v2"
+
+	"troupe/plugins"
 )
 
 const envPrefix = "TROUPE_"
@@ -48,7 +50,7 @@ func setEnvVars(flags []cli.Flag) {
 
 // warnOfVariables names TROUPE_ variables that no flag has: a misspelt one would be ignored silently.
 func (p *program) warnOfVariables(app *cli.App) {
-	var known []string
+	known := []string{plugins.FromEnv}
 	for _, name := range allFlagNames(app) {
 		known = append(known, envPrefix+strings.ToUpper(strings.ReplaceAll(name, "-", "_")))
 	}

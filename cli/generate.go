@@ -28,9 +28,11 @@ type job struct {
 // generator turns jobs into text. It may be shared by goroutines.
 type generator struct {
 	engine    *actors.Engine
-	tokenizer *tokens.Tokenizer // nil: ids alone
+	suspects  func() []actors.Suspect // of the engine; may be nil
+	tokenizer *tokens.Tokenizer       // nil: ids alone
 	config    model.Config
-	padSizes  []int // of --pad-sizes
+	padSizes  []int    // of --pad-sizes
+	swaps     *swapper // is told of every token; may be nil
 }
 
 // prepare encodes a prompt and fills in what depends on its length.
@@ -129,10 +131,12 @@ func (g *generator) run(ctx context.Context, j job, each func(piece) error) (res
 				first = last
 			}
 			r.Tokens = append(r.Tokens, e.Token)
+			r.origin.add(e)
+			g.swaps.drawn()
 			part, hit, err := text.next(e.Token)
 			r.Text += part
 			if err == nil {
-				err = each(piece{j.id, e.Index, e.Token, e.LogProb, part})
+				err = each(piece{j.id, e.Index, e.Token, e.LogProb, e.Generation, part})
 			}
 			if hit {
 				r.Finish = finishStop
@@ -147,5 +151,8 @@ func (g *generator) run(ctx context.Context, j job, each func(piece) error) (res
 		outer = each(piece{ID: j.id, Index: -1, Text: rest})
 	}
 	r.time(start, first, last)
+	if g.suspects != nil {
+		r.Kernels = r.origin.doubts(g.suspects())
+	}
 	return r, outer
 }

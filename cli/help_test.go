@@ -106,11 +106,13 @@ func TestDocsAndCompletion(t *testing.T) {
 		}
 	}
 	for line, want := range map[string]string{
-		"":              "run\neval\nlogits\ntokenize\ninspect\nplan\nnew\nconvert\nkernels\nbench\nversion\nhelp\ncompletion\n",
+		"":              "run\neval\nlogits\ntokenize\ninspect\nplan\nnew\nconvert\nkernels\nbench\nctl\nversion\nhelp\ncompletion\n",
 		"run --max-":    "--max-batch\n--max-len\n--max-tokens\n",
 		"run --qu":      "--quiet\n",
 		"kernels":       "list\ntest\nbench\n",
 		"kernels list":  "",
+		"ctl kernels":   "list\nswap\nrollback\nstatus\n",
+		"ctl stats --c": "--config\n--control\n",
 		"run -m x --se": "--seed\n",
 	} {
 		if o := troupe(t, "", append(strings.Fields(line), "--generate-bash-completion")...).ok(t); o.out != want {

@@ -1,13 +1,16 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
 	"troupe/kernels"
+	"troupe/plugins"
 )
 
 func (p *program) kernelsCommand() *cli.Command {
@@ -16,8 +19,11 @@ func (p *program) kernelsCommand() *cli.Command {
 		Subcommands: []*cli.Command{{
 			Name: "list", Usage: "libraries, and their scores on this machine",
 			Description: `The library with the highest score computes everything, unless --kernels says
-otherwise: "ref", or "attend@0-3=ref,expert=cpu/generic".`,
-			Flags:  []cli.Flag{jsonFlag("print the list as JSON")},
+otherwise: "ref", or "attend@0-3=ref,expert=cpu/generic".
+
+Plugins are started to be asked what they have. A library of theirs computes
+what a binding names it for and nothing else: "expert=plugin:mine".`,
+			Flags:  append([]cli.Flag{jsonFlag("print the list as JSON")}, pluginFlags("")...),
 			Action: p.kernelsList,
 		}, p.kernelsTestCommand(), p.kernelsBenchCommand()},
 	}
@@ -33,35 +39,99 @@ type libraryReport struct {
 	Version string   `json:"version,omitempty"`
 	Promise string   `json:"promise,omitempty"` // "identical" to ref bit for bit, or "close"
 	Ops     []string `json:"ops,omitempty"`
+	Path    string   `json:"path,omitempty"`  // of a plugin
+	Error   string   `json:"error,omitempty"` // why a plugin, or what it has, is of no use
 }
 
 func (p *program) kernelsList(c *cli.Context) error {
-	var list []libraryReport
+	h, err := p.readPlugins(c)
+	if err != nil {
+		return err
+	}
+	list, err := h.libraries(c.Context)
+	switch {
+	case err != nil:
+		return err
+	case c.Bool("json"):
+		return writeJSON(p.out, list)
+	}
+	return p.printLibraries(list, p.out)
+}
+
+// libraries looks at all libraries that there are, built in and lent.
+func (h *host) libraries(ctx context.Context) (list []libraryReport, err error) {
 	for _, v := range kernels.Variants() {
+		if kernels.Lent(v.Name) {
+			continue
+		}
 		r := libraryReport{Name: v.Name, Doc: v.Doc, Score: v.Score(), Needs: v.Needs, Panels: v.Panels}
 		if r.Score > 0 {
 			if err := r.open(v); err != nil {
-				return err
+				return nil, err
 			}
 		}
 		list = append(list, r)
 	}
-	if c.Bool("json") {
-		return writeJSON(p.out, list)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, c := range h.configs {
+		d, err := h.ask(ctx, c)
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		list = append(list, pluginReports(c, d, err)...)
 	}
+	for _, err := range h.broken {
+		list = append(list, libraryReport{Error: err.Error()})
+	}
+	return list, nil
+}
+
+// pluginReports is what a plugin has, or why it could not be asked.
+func pluginReports(c plugins.Config, d plugins.Description, err error) (list []libraryReport) {
+	path := strings.Join(append([]string{c.Path}, c.Args...), " ")
+	if err != nil {
+		return []libraryReport{{Path: path, Error: err.Error()}}
+	}
+	for _, v := range d.Variants {
+		r := libraryReport{Name: plugins.LentName(d.Name, v.Name), Doc: v.Doc, Score: v.Score, Needs: v.Needs, Panels: v.Panels, Path: path, Error: v.Error}
+		if len(v.Ops) > 0 {
+			r.describe(v.Info)
+		}
+		list = append(list, r)
+	}
+	return list
+}
+
+func (p *program) printLibraries(list []libraryReport, w io.Writer) error {
 	var rows [][]string
+	var broken []string
+	header := []string{"Library", "Score", "Result", "Ops", ""}
+	if slices.ContainsFunc(list, func(r libraryReport) bool { return r.Name != "" && r.Path != "" }) {
+		header = append(header, "Plugin")
+	}
 	for _, r := range list {
 		ops := strings.Join(r.Ops, " ")
 		if len(r.Ops) == int(kernels.NumOps) {
 			ops = "all"
 		}
 		doc := r.Doc
-		if r.Score == 0 {
+		switch {
+		case r.Name == "":
+			broken = append(broken, "not usable: "+r.Error)
+			continue
+		case r.Error != "":
+			doc = "not here: " + r.Error
+		case r.Score == 0:
 			doc = "not here: it needs " + r.Needs
 		}
-		rows = append(rows, []string{r.Name, fmt.Sprint(r.Score), r.Promise, ops, doc})
+		rows = append(rows, []string{r.Name, fmt.Sprint(r.Score), r.Promise, ops, doc, r.Path}[:len(header)])
 	}
-	_, err := io.WriteString(p.out, p.tableOf([]string{"Library", "Score", "Result", "Ops", ""}, rows, 1))
+	text := p.tableOf(header, rows, 1)
+	if len(broken) > 0 {
+		text += "\n" + strings.Join(broken, "\n") + "\n"
+	}
+	_, err := io.WriteString(w, text)
 	return err
 }
 
@@ -71,10 +141,13 @@ func (r *libraryReport) open(v kernels.Variant) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", v.Name, err)
 	}
-	info := lib.Info()
+	r.describe(lib.Info())
+	return lib.Close()
+}
+
+func (r *libraryReport) describe(info kernels.Info) {
 	r.Version, r.Promise = info.Version, promiseName(info.Promise)
 	for _, op := range info.Ops {
-		r.Ops = append(r.Ops, kernels.Table[op].Name)
+		r.Ops = append(r.Ops, op.String())
 	}
-	return lib.Close()
 }

@@ -20,7 +20,7 @@ const (
 func (p *program) kernelsBenchCommand() *cli.Command {
 	const category = "Shape"
 	return &cli.Command{
-		Name: "bench", Usage: "time one op at given shapes", ArgsUsage: "OP",
+		Name: "bench", Usage: "time one op, or all of a library", ArgsUsage: "OP|LIBRARY|FILE",
 		Description: `Times a call of an op with random operands. The ops:
 ` + opNames() + `.
 Variants take turns, and probes of memory and multiply unit run between them:
@@ -31,10 +31,14 @@ vocabulary in --out.
 With --cache-cold every call reads other copies of the weights, or of the keys
 and values, 300 MB in all, as decode does with a large model.
 
+With a library, as plugin:mine, or the file of a plugin, all its ops are timed
+beside those of the best library that is built in, or of --kernels.
+
 troupe kernels bench linear --in 6144 --out 32768 --cache-cold
 troupe kernels bench expert --in 1024 --out 5464 --rows 1,12,64 --kernels cpu
-troupe kernels bench attend --context 4096 --rows 1,128 --arith exact`,
-		Flags: []cli.Flag{
+troupe kernels bench attend --context 4096 --rows 1,128 --arith exact
+troupe kernels bench bin/plugins/mine --rows 1,8`,
+		Flags: append([]cli.Flag{
 			&cli.IntFlag{Name: "in", Value: 2048, Usage: "inputs, or the width of the model", Category: category},
 			&cli.IntFlag{Name: "out", Value: 8192, Usage: "outputs, width of the expert, or vocabulary", Category: category},
 			&cli.IntFlag{Name: "groups", Value: 1, Usage: "scale groups over the inputs of linear, or of the expert's last matrix", Category: category},
@@ -47,12 +51,12 @@ troupe kernels bench attend --context 4096 --rows 1,128 --arith exact`,
 			&cli.BoolFlag{Name: "float", Usage: "float32 matrices instead of int8", Category: category},
 			&cli.BoolFlag{Name: "raw", Usage: "int8 matrices in the order of checkpoints instead of panels", Category: category},
 			&cli.BoolFlag{Name: "cache-cold", Usage: "weights, keys and values from memory, not from caches"},
-			&cli.StringFlag{Name: "kernels", Usage: "`LIST` of libraries", DefaultText: "all that run here, but ref"},
+			&cli.StringFlag{Name: "kernels", Usage: "`LIST` of libraries", DefaultText: "all that run here, but ref and plugins"},
 			&cli.StringFlag{Name: "arith", Value: "int8", Usage: "`NAME` arithmetic: exact, int8 or reference"},
 			&cli.IntFlag{Name: "threads", Usage: "threads", DefaultText: "the cores, less one from 8 on"},
 			&cli.IntFlag{Name: "reps", Value: 7, Usage: "samples of each"},
 			jsonFlag("print one JSON object instead of a table"),
-		},
+		}, pluginFlags("")...),
 		Action: p.kernelsBench,
 	}
 }
@@ -76,7 +80,14 @@ func opNames() string {
 }
 
 func (p *program) kernelsBench(c *cli.Context) error {
-	o, err := readOpBench(c)
+	if c.NArg() != 1 {
+		return usagef("%d arguments, want one OP of %s, or one LIBRARY or FILE", c.NArg(), opNames())
+	}
+	op, err := parseOp(c.Args().First())
+	if err != nil {
+		return p.benchLibrary(c)
+	}
+	o, err := p.readOpBench(c, op)
 	if err != nil {
 		return err
 	}
@@ -90,17 +101,13 @@ func (p *program) kernelsBench(c *cli.Context) error {
 	return errors.Join(p.printOpBench(r, c.Bool("json")), err)
 }
 
-func readOpBench(c *cli.Context) (o bench.OpOptions, err error) {
-	if c.NArg() != 1 {
-		return o, usagef("%d arguments, want one OP of %s", c.NArg(), opNames())
-	}
-	if o.Op, err = parseOp(c.Args().First()); err != nil {
-		return o, &usageError{err: err}
-	}
+// readOpBench reads all flags but those of plugins, which are lent before.
+func (p *program) readOpBench(c *cli.Context, op kernels.Op) (o bench.OpOptions, err error) {
+	o.Op = op
 	if o.Arith, err = kernels.ParseArith(c.String("arith")); err != nil {
 		return o, badFlag("arith", err)
 	}
-	if o.Variants, err = readVariants(c.String("kernels")); err != nil {
+	if o.Variants, err = p.readVariants(c); err != nil {
 		return o, badFlag("kernels", err)
 	}
 	if o.Rows, err = parseInts(c.String("rows")); err != nil {
@@ -158,15 +165,23 @@ func readShape(c *cli.Context, op kernels.Op) (s bench.Shape, err error) {
 	return s, nil
 }
 
-// readVariants finds libraries by name; without names, all that can run here but ref.
-func readVariants(list string) (variants []kernels.Variant, err error) {
+// readVariants finds libraries by name; without names, all built in that can run here but ref.
+func (p *program) readVariants(c *cli.Context) (variants []kernels.Variant, err error) {
+	list := c.String("kernels")
 	if list == "" {
 		for _, v := range kernels.Variants() {
-			if v.Score() > 0 && v.Name != "ref" {
+			if v.Score() > 0 && v.Name != "ref" && !kernels.Lent(v.Name) {
 				variants = append(variants, v)
 			}
 		}
 		return variants, nil
+	}
+	h, err := p.readPlugins(c)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := h.binding(c.Context, list); err != nil { // a list of libraries is a binding, too
+		return nil, err
 	}
 	for name := range strings.SplitSeq(list, ",") {
 		v, err := kernels.Find(strings.TrimSpace(name))

@@ -31,12 +31,12 @@ The exit code is 1 when the promise was not kept.
 
 troupe kernels test cpu/generic
 troupe kernels test bin/plugins/mine --op expert,linear --arith int8 --json`,
-		Flags: []cli.Flag{
+		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "op", Usage: "`LIST` of ops: " + opNames(), DefaultText: "all"},
 			&cli.StringFlag{Name: "arith", Usage: "`LIST` of arithmetics: exact, int8, reference", DefaultText: "all"},
 			&cli.StringFlag{Name: "threads", Usage: "`LIST` of numbers of threads that it is judged with", Value: "1,2,3"},
 			jsonFlag("print one JSON object instead of a table"),
-		},
+		}, pluginFlags("")...),
 		Action: p.kernelsTest,
 	}
 }
@@ -49,10 +49,25 @@ func (p *program) kernelsTest(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	v, err := kernels.Find(c.Args().First())
+	variants, err := p.findLibraries(c, c.Args().First())
 	if err != nil {
-		return &usageError{err: err}
+		return err
 	}
+	var errs []error
+	for i, v := range variants {
+		if i > 0 && !c.Bool("json") {
+			fmt.Fprintln(p.out)
+		}
+		errs = append(errs, p.judge(c, s, v))
+		if c.Context.Err() != nil {
+			break
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// judge runs the suite on a library and prints what it finds.
+func (p *program) judge(c *cli.Context, s kerneltest.Suite, v kernels.Variant) error {
 	report, end := p.progress("judging "+v.Name, inCases)
 	s.Open, s.Progress = v.Open, func(done, all int) { report(int64(done), int64(all)) }
 	r, err := s.Judge(c.Context)

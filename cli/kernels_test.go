@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 
@@ -15,7 +16,7 @@ func TestKernelsList(t *testing.T) {
 	if err := json.Unmarshal([]byte(troupe(t, "", "kernels", "list", "--json").ok(t).out), &list); err != nil {
 		t.Fatal(err)
 	}
-	variants := kernels.Variants()
+	variants := slices.DeleteFunc(kernels.Variants(), func(v kernels.Variant) bool { return kernels.Lent(v.Name) })
 	if len(list) != len(variants) {
 		t.Fatalf("%d libraries, want %d", len(list), len(variants))
 	}
@@ -56,11 +57,42 @@ func TestKernelsBench(t *testing.T) {
 	}
 }
 
+// TestKernelsBenchLibrary: all ops of a library stand beside those of another, but for those that it lacks.
+func TestKernelsBenchLibrary(t *testing.T) {
+	lendAltered(t, "test/part", func(lib kernels.Library, s kernels.Segment) (kernels.Kernel, error) {
+		if s.Calls[0].Op == kernels.Head {
+			return nil, kernels.ErrNoKernel
+		}
+		return lib.Compile(s)
+	})
+	args := []string{"kernels", "bench", "test/part", "--in", "32", "--out", "48", "--context", "16", "--heads", "2", "--kv-heads", "1", "--key-size", "8", "--reps", "1", "--threads", "1"}
+	var r libraryBench
+	if err := json.Unmarshal([]byte(troupe(t, "", append(args, "--kernels", "ref", "--json")...).ok(t).out), &r); err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Ops) != int(kernels.NumOps) || len(r.Without) != 1 || r.Without[0] != (notOffered{"head", "test/part"}) || !slices.Equal(r.Libraries, []string{"test/part"}) || !slices.Equal(r.Against, []string{"ref"}) {
+		t.Errorf("%+v", r)
+	}
+	for i, op := range r.Ops {
+		if op.Op != kernels.Op(i).String() || len(op.Results) != 2-i/int(kernels.Head) {
+			t.Errorf("%s: %d results", op.Op, len(op.Results))
+		}
+	}
+	var out strings.Builder
+	if err := newProgram(&interrupts{}, nil, &out, &out).printLibraryBench(r, false); err != nil {
+		t.Fatal(err)
+	}
+	text := out.String()
+	if strings.Count(text, "  test/part  ") != int(kernels.NumOps)-1 || strings.Count(text, "  ref  ") != int(kernels.NumOps) || !strings.HasSuffix(text, "head: not offered by test/part at this shape\n") {
+		t.Errorf("%s", text)
+	}
+}
+
 func TestKernelsBenchRefuses(t *testing.T) {
 	for args, want := range map[string]string{
 		"":                                  "0 arguments, want one OP of embed, rmsnorm,",
 		"linear head":                       "2 arguments, want one OP",
-		"linaer":                            `op "linaer", want one of embed, rmsnorm`,
+		"linaer":                            `"linaer": neither an op (embed, rmsnorm,`,
 		"linear --rows 1,x":                 `--rows: "x": want numbers`,
 		"linear --rows 0":                   "--rows: 0, want 1 to",
 		"linear --in 0":                     "--in: 0, want 1 to",

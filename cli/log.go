@@ -13,7 +13,7 @@ import (
 )
 
 // logParts are the parts of the program that keep a log.
-var logParts = []string{"actors", "cli", "ckpt"}
+var logParts = []string{"actors", "cli", "ckpt", "plugins"}
 
 // logs makes a logger for each part, with a level of its own.
 type logs struct {

@@ -31,7 +31,7 @@ troupe logits --tokens 571,1996,361 --arith exact --out logits.npy`,
 }
 
 func (p *program) logits(c *cli.Context) error {
-	l, err := readLaunch(c)
+	l, err := p.readLaunch(c)
 	if err != nil {
 		return err
 	}

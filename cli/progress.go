@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -37,11 +38,26 @@ func (c *console) setBar(above io.Writer) {
 	c.above = above
 }
 
-// notice tells of what was done: a line that --quiet drops.
+// notice tells of what was done: a line that --quiet drops. On a terminal where a text is being written it
+// begins a new line.
 func (p *program) notice(format string, args ...any) {
-	if !p.quiet {
-		fmt.Fprintf(p.err, "troupe: "+format+"\n", args...)
+	if p.quiet {
+		return
 	}
+	begin := ""
+	if p.midLine.Swap(false) {
+		begin = "\n"
+	}
+	fmt.Fprintf(p.err, begin+"troupe: "+format+"\n", args...)
+}
+
+// print writes to standard output, and remembers whether it has ended in the middle of a terminal's line.
+func (p *program) print(text string) error {
+	_, err := io.WriteString(p.out, text)
+	if text != "" {
+		p.midLine.Store(p.err.terminal && isTerminal(p.out) && !strings.HasSuffix(text, "\n"))
+	}
+	return err
 }
 
 // barDelay spares work that is done at once a bar.

@@ -19,21 +19,24 @@ type lineReader interface {
 }
 
 // interactive asks for prompts on the terminal until Ctrl-D.
-func (p *program) interactive(ctx context.Context, g *generator, s sampling, ids bool) error {
+func (p *program) interactive(ctx context.Context, g *generator, kernels *steering, s sampling, ids bool) error {
 	history, err := historyFile()
 	if err != nil {
 		p.logs.part("cli").Warn("no history: " + err.Error())
 	}
 	editor, err := readline.NewEx(&readline.Config{
 		Prompt: "> ", HistoryFile: history, HistorySearchFold: true, AutoComplete: completeCommands(),
-		Stdout: p.err, Stderr: p.err, // standard output has the text alone
+		Stdout: p.err.w, Stderr: p.err.w, // standard output has the text alone
 	})
 	if err != nil {
 		return err
 	}
 	defer editor.Close()
+	p.err.setBar(editor.Stderr()) // what comes while a line is typed goes above it
+	defer p.err.setBar(nil)
 	defer context.AfterFunc(ctx, func() { editor.Close() })() // SIGTERM while it waits for a line
-	r := &repl{program: p, generator: g, settings: s, initial: s, ids: ids}
+	r := &repl{program: p, generator: g, kernels: kernels, settings: s, initial: s, ids: ids}
+	defer r.endSwaps()
 	p.notice("a line is a prompt; /help tells the commands, Ctrl-D leaves")
 	return r.loop(ctx, editor)
 }
@@ -67,6 +70,8 @@ func completeCommands() readline.AutoCompleter {
 type repl struct {
 	*program
 	generator *generator
+	kernels   *steering
+	swaps     backgroundSwaps
 	settings  sampling
 	initial   sampling // of the flags
 	ids       bool
@@ -123,7 +128,7 @@ func (r *repl) generate(ctx context.Context, in prompt) error {
 	}
 	result, err := r.generator.run(own, j, show)
 	if err == nil {
-		_, err = io.WriteString(r.out, "\n")
+		err = r.print("\n")
 	}
 	if err != nil {
 		return err
@@ -134,6 +139,7 @@ func (r *repl) generate(ctx context.Context, in prompt) error {
 		return nil
 	}
 	r.summary(j, result)
+	r.tellDoubts("", result)
 	return context.Cause(ctx)
 }
 

@@ -59,6 +59,9 @@ func replCommands() []replCommand {
 			return r.showSettings(ctx, "")
 		}},
 		{"stats", "", "what the engine has done", (*repl).stats},
+		{"kernels", "", "what computes what, and a swap under way", (*repl).showKernels},
+		{"swap", "BINDING", "change what computes what: expert=plugin:mine", (*repl).swap},
+		{"rollback", "", "back to the kernels before the last swap", (*repl).rollback},
 		{"quit", "", "leave, as Ctrl-D does", func(r *repl, _ context.Context, _ string) error {
 			r.left = true
 			return nil

@@ -32,13 +32,13 @@ func (l *typed) Readline() (string, error) {
 }
 
 // launchDemo starts an engine with the embedded demo.
-func launchDemo(t *testing.T, p *program) *generator {
+func launchDemo(t *testing.T, p *program) (*generator, *steering) {
 	t.Helper()
 	dir, err := modelDir("")
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := launch{dir: dir, arith: kernels.Exact, limits: sched.Config{Rows: 16, Sequences: 1}}
+	l := launch{dir: dir, host: &host{}, arith: kernels.Exact, limits: sched.Config{Rows: 16, Sequences: 1}}
 	if l.config, err = dir.config(); err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +59,7 @@ func launchDemo(t *testing.T, p *program) *generator {
 	if g.tokenizer, err = dir.tokenizer(); err != nil {
 		t.Fatal(err)
 	}
-	return g
+	return g, session.watch.steering
 }
 
 // replOf is the interactive mode on the demo, greedy.
@@ -69,7 +69,10 @@ func replOf(t *testing.T, in *interrupts, stdout, stderr io.Writer, maxTokens in
 	params := sample.Defaults()
 	params.Temperature = 0
 	s := sampling{maxTokens: maxTokens, params: params, ignoreEOS: true, policy: router.Uniform(2)}
-	return &repl{program: p, generator: launchDemo(t, p), settings: s, initial: s}
+	g, kernels := launchDemo(t, p)
+	r := &repl{program: p, generator: g, kernels: kernels, settings: s, initial: s}
+	t.Cleanup(r.endSwaps)
+	return r
 }
 
 func TestRepl(t *testing.T) {
@@ -79,7 +82,8 @@ func TestRepl(t *testing.T) {
 	err := r.loop(t.Context(), &typed{[]string{
 		"", "  ", "/help", "/hlep", "/experts", "/experts 9", "/temperature warm", "/temperature -1", "/top-p 0", "/top-k x", "/seed -1", "/max-tokens 0", "/quit now", "/more",
 		heading, "/max-tokens 4", "/more", "/experts 1", "/settings", "/reset", "/settings", "/stats", "^C",
-		"/temperature 0.5", "/top-p 0.9", "/top-k 7", "/min-p 0.1", "/seed 3", heading, "/quit", "never read"}})
+		"/temperature 0.5", "/top-p 0.9", "/top-k 7", "/min-p 0.1", "/seed 3", heading,
+		"/rollback", "/kernels", "/swap", "/swap nothing", "/swap add=ref", "/quit", "never read"}})
 	out, log := stdout.String(), stderr.String()
 	if err != nil {
 		t.Fatal(err, log)
@@ -90,10 +94,14 @@ func TestRepl(t *testing.T) {
 		`/seed: "-1": want an integer from 0`, `/max-tokens: "0": want an integer from 1`, "/quit: it takes no argument", "/more: no text yet",
 		"experts 1, temperature 0, top-p 1, top-k 0, min-p 0, seed 42, max-tokens 4", "experts 2, temperature 0, top-p 1, top-k 0, min-p 0, seed 42, max-tokens 8",
 		"stage 0: layers 0-5", "12 tokens made", "Ctrl-D or /quit leaves", "temperature 0.5, seed 3", "8 tokens in", "finish length",
+		"/rollback: actors: ", "\nbinding     the best library for everything\n", "/swap: want /swap BINDING", `/swap: kernels: library "nothing" unknown`,
 	} {
 		if !strings.Contains(log, want) {
 			t.Errorf("no %q in\n%s", want, log)
 		}
+	}
+	if strings.Contains(log, "promoted") {
+		t.Errorf("a swap without batches was promoted:\n%s", log)
 	}
 	whole := troupe(t, "", "run", "-q", "--temperature", "0", "--arith", "exact", "--max-tokens", "12", heading).ok(t).out
 	first, more, _ := strings.Cut(strings.TrimPrefix(out, "\n\n"), "\n")

@@ -12,11 +12,12 @@ import (
 
 // piece is a new token with the text that has become certain.
 type piece struct {
-	ID      json.RawMessage `json:"id"`
-	Index   int             `json:"index"` // 0: the first new token
-	Token   int32           `json:"token"`
-	LogProb float32         `json:"logprob"` // natural logarithm, after temperature and filters
-	Text    string          `json:"text"`    // held back while it may be part of a character or a stop string
+	ID         json.RawMessage `json:"id"`
+	Index      int             `json:"index"` // 0: the first new token
+	Token      int32           `json:"token"`
+	LogProb    float32         `json:"logprob"`    // natural logarithm, after temperature and filters
+	Generation uint64          `json:"generation"` // of the kernels that it was drawn with
+	Text       string          `json:"text"`       // held back while it may be part of a character or a stop string
 }
 
 // result is the last event of a request; its names are a promise.
@@ -31,7 +32,9 @@ type result struct {
 	TokensPerSecond float64         `json:"tokens_per_second"` // of decoding; 0 when nothing was decoded
 	PadBucket       int             `json:"pad_bucket,omitempty"`
 	Error           string          `json:"error,omitempty"`
+	Kernels         []doubt         `json:"kernels,omitempty"` // that were found wrong, and for which tokens they were used
 	err             error
+	origin          origin
 }
 
 // Finishes that the engine does not know.

@@ -28,13 +28,14 @@ they come.
 troupe run "Tale: The Lighthouse Keeper"
 troupe run --temperature 0 --experts 1 --max-tokens 40 "Recipe: Apple pie"
 troupe run --tokens 571,1996,361 --ids
+troupe run --swap "token=20 expert=cpu/generic" --max-tokens 60 "Tale: The Fox"
 echo '{"id": "a", "prompt": "Sums:", "seed": 7}' | troupe run --prompts -`,
 		Flags: append(append([]cli.Flag{
 			&cli.StringFlag{Name: "tokens", Usage: "`IDS` of the prompt: 5,17,3", Category: category},
 			&cli.StringFlag{Name: "prompts", Usage: "`FILE` of requests in JSONL, - for standard input", TakesFile: true, Category: category},
 			&cli.BoolFlag{Name: "ids", Usage: "print ids instead of text; with --tokens no tokenizer is needed", Category: category},
 			&cli.BoolFlag{Name: "json", Usage: "print events as JSON, one a line; the last of a request sums it up", Category: category},
-		}, samplingFlags()...), append(engineFlags(), padSizesFlag())...),
+		}, samplingFlags()...), append(append(engineFlags(), padSizesFlag()), steerFlags()...)...),
 		Action: p.run,
 	}
 }
@@ -46,8 +47,14 @@ func padSizesFlag() cli.Flag {
 
 // run is the command of that name: checks first, then model and engine, then one of three ways.
 func (p *program) run(c *cli.Context) (err error) {
-	l, err := readLaunch(c)
+	l, err := p.readLaunch(c)
 	if err != nil {
+		return err
+	}
+	if l.kernels.swaps, err = l.host.readSwaps(c); err != nil {
+		return err
+	}
+	if l.kernels.control, err = readControl(c); err != nil {
 		return err
 	}
 	s, err := readSampling(c, l.config)
@@ -84,10 +91,15 @@ func (p *program) run(c *cli.Context) (err error) {
 		return err
 	}
 	defer closeInto(&err, session.Close)
-	g.engine = session.Engine
+	g.engine, g.suspects = session.Engine, session.Suspects
+	var end func() error
+	if g.swaps, end, err = p.steer(c.Context, l, session); err != nil {
+		return err
+	}
+	defer closeInto(&err, end)
 	switch {
 	case in.interactive:
-		return p.interactive(c.Context, g, s, c.Bool("ids"))
+		return p.interactive(c.Context, g, session.watch.steering, s, c.Bool("ids"))
 	case in.many:
 		return p.runMany(c.Context, g, jobs, l.concurrency(), c.Bool("json"))
 	}

@@ -20,6 +20,9 @@ func (p *program) runMany(ctx context.Context, g *generator, jobs []job, concurr
 		m.finish(i, jobs[i], m.one(ctx, g, jobs[i]))
 	})
 	m.summary(time.Since(start))
+	if g.suspects != nil {
+		m.tellLate(g.suspects())
+	}
 	if err != nil {
 		return err
 	}
@@ -40,6 +43,7 @@ type many struct {
 	defaulted int // ended at a length that nobody gave
 	cancels   int
 	tokens    int
+	origins   []told // of requests with tokens
 }
 
 func (m *many) one(ctx context.Context, g *generator, j job) result {
@@ -60,6 +64,9 @@ func (m *many) finish(i int, j job, r result) {
 	m.mu.Lock()
 	m.results[i] = &r
 	m.tokens += len(r.Tokens)
+	if len(r.Tokens) > 0 {
+		m.origins = append(m.origins, told{string(r.ID), r.origin, len(r.Kernels)})
+	}
 	switch r.Finish {
 	case string(sched.Length):
 		if j.defaulted {
@@ -71,6 +78,7 @@ func (m *many) finish(i int, j job, r result) {
 		m.cancels++
 	}
 	m.mu.Unlock()
+	m.tellDoubts(string(r.ID), r)
 	m.write(func() error {
 		if m.events {
 			return writeJSON(m.out, r)

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"io"
 	"strconv"
 )
 
@@ -25,24 +24,22 @@ func (p *program) runOne(ctx context.Context, g *generator, j job, asJSON, ids b
 			return err
 		}
 	case ids && len(r.Tokens) > 0:
-		if _, err := io.WriteString(p.out, "\n"); err != nil {
+		if err := p.print("\n"); err != nil {
 			return err
 		}
 	case !ids:
-		if _, err := io.WriteString(p.out, p.lineEnd()); err != nil {
+		if err := p.print(p.lineEnd()); err != nil {
 			return err
 		}
 	}
 	if r.err == nil {
 		p.summary(j, r)
 	}
+	p.tellDoubts("", r)
 	return r.outcome()
 }
 
-func (p *program) showText(e piece) error {
-	_, err := io.WriteString(p.out, e.Text)
-	return err
-}
+func (p *program) showText(e piece) error { return p.print(e.Text) }
 
 func (p *program) showID(e piece) error {
 	if e.Index < 0 {
@@ -52,8 +49,7 @@ func (p *program) showID(e piece) error {
 	if e.Index > 0 {
 		text = "," + text
 	}
-	_, err := io.WriteString(p.out, text)
-	return err
+	return p.print(text)
 }
 
 func (p *program) showEvent(e piece) error {

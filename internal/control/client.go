@@ -37,14 +37,16 @@ func Call(ctx context.Context, path string, r Request, event func(json.RawMessag
 	if len(line) >= maxRequest {
 		return nil, fmt.Errorf("control: a request of %d bytes, want less than %d", len(line), maxRequest)
 	}
-	if _, err = conn.Write(append(line, '\n')); err == nil {
-		var result json.RawMessage
-		if result, err = replies(conn, event); err == nil {
-			return result, nil
-		}
+	_, wrote := conn.Write(append(line, '\n')) // where it fails, a refusal may have come before
+	result, err := replies(conn, event)
+	if err == nil {
+		return result, nil
 	}
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
+	}
+	if wrote != nil && !errors.As(err, new(*Error)) {
+		err = fmt.Errorf("control: request: %w", wrote)
 	}
 	return nil, err
 }

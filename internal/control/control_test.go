@@ -111,7 +111,7 @@ func TestCancelled(t *testing.T) {
 	path := served(t, patience, func(ctx context.Context, _ Request, _ func(any) error) (any, error) {
 		close(began)
 		<-ctx.Done()
-		ended <- ctx.Err()
+		ended <- context.Cause(ctx)
 		return nil, ctx.Err()
 	})
 	ctx, cancel := context.WithCancelCause(t.Context())
@@ -123,8 +123,8 @@ func TestCancelled(t *testing.T) {
 	if _, err := Call(ctx, path, Request{}, nil); err != why {
 		t.Errorf("%v, want %v", err, why)
 	}
-	if err := <-ended; err == nil {
-		t.Error("the handler went on")
+	if err := <-ended; err != errGone {
+		t.Errorf("the handler's cause is %v, want %v", err, errGone)
 	}
 }
 

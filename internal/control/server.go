@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -21,7 +22,7 @@ type Server struct {
 	handle   Handler
 	log      *slog.Logger
 	patience time.Duration
-	cancel   context.CancelFunc
+	cancel   context.CancelCauseFunc
 	ctx      context.Context
 	all      sync.WaitGroup
 
@@ -44,14 +45,20 @@ func serve(path string, log *slog.Logger, handle Handler, patience time.Duration
 	if s.listener, s.remove, err = listen(path); err != nil {
 		return nil, fmt.Errorf("control: %s: %w", path, err)
 	}
-	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.ctx, s.cancel = context.WithCancelCause(context.Background())
 	s.all.Go(s.accept)
 	return s, nil
 }
 
+// Causes of a handler's context to end.
+var (
+	errEnding = errors.New("control: the engine is ending")
+	errGone   = errors.New("control: who asked for it has gone")
+)
+
 // Close cancels what is being done, ends all connections, waits for the handlers and removes the socket.
 func (s *Server) Close() error {
-	s.cancel()
+	s.cancel(errEnding)
 	err := s.remove()
 	if e := s.listener.Close(); err == nil {
 		err = e
@@ -116,18 +123,18 @@ func (s *Server) admit(c *net.UnixConn) {
 
 // converse answers the requests of a connection until it ends.
 func (s *Server) converse(c *net.UnixConn) {
-	ctx, cancel := context.WithCancel(s.ctx)
+	ctx, cancel := context.WithCancelCause(s.ctx)
 	p := &peer{server: s, conn: c, lines: make(chan []byte), done: ctx.Done()}
 	var reading sync.WaitGroup
 	reading.Go(func() {
 		p.read()
-		cancel() // whoever asked has gone
+		cancel(errGone)
 	})
 	defer func() {
 		s.mu.Lock()
 		delete(s.peers, c)
 		s.mu.Unlock()
-		cancel()
+		cancel(nil)
 		c.Close()
 		reading.Wait()
 	}()
@@ -151,15 +158,15 @@ func (s *Server) converse(c *net.UnixConn) {
 
 // answer has the handler deal with a request; the error is one of the connection.
 func (p *peer) answer(ctx context.Context, r Request) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	event := func(v any) error {
 		raw, err := json.Marshal(v)
 		if err != nil {
 			return err
 		}
 		if err = p.write(reply{Event: raw}, p.server.patience); err != nil {
-			cancel()
+			cancel(errGone)
 		}
 		return err
 	}

@@ -1,0 +1,54 @@
+package main
+
+import (
+	"encoding/json"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"troupe/actors"
+	"troupe/kernels"
+	"troupe/stages"
+)
+
+func TestEventWords(t *testing.T) {
+	wrong := stages.Difference{Op: kernels.Attend, Layer: 3, Expert: -1, Row: 1, Element: 2, What: "output", Got: 1.25, Want: -1.25, Relative: 0.5}
+	for want, e := range map[string]actors.KernelEvent{
+		"kernels: compile: expert=plugin:cpu":                    {Step: actors.StepCompile, Binding: "expert=plugin:cpu"},
+		"kernels: shadow: a=b: 1 batch, 1 comparison, identical": {Step: actors.StepShadow, Binding: "a=b", Batches: 1, Compared: 1},
+		"kernels: shadow: a=b: 4 batches, 96 comparisons, worst difference 0.5 (attend layer 3 row 1 element 2: got 1.25, want -1.25), 3 of 8 experts seen; old 41 µs, new 44 µs a call": {
+			Step: actors.StepShadow, Binding: "a=b", Batches: 4, Compared: 96, Worst: wrong, Experts: 3, ExpertsAll: 8, OldNanos: 96 * 41e3, NewNanos: 96 * 44e3},
+		"kernels: promoted: a=b":                    {Step: actors.StepPromote, Binding: "a=b"},
+		"kernels: rolled back: a=b: plugin:b: gone": {Step: actors.StepRollback, Binding: "a=b", Reason: "actors: swap to a=b: rolled back: plugin:b: gone"},
+		"kernels: rolled back: a=b: b: attend layer 3 row 1 element 2: got 1.25, want -1.25; 5 comparisons, worst difference 0.5; it served generations 2 to 4": {
+			Step: actors.StepRollback, Binding: "a=b", Compared: 5, Worst: wrong, Reason: "b: " + wrong.String(), From: 2, To: 4},
+		"kernels: shadow: a=b: begins": {Step: actors.StepShadow, Binding: "a=b"},
+		"kernels: fault: plugin:x: crash; signal: killed; 12.5 ms lost": {Step: actors.StepFault, Library: "plugin:x", Fault: "crash",
+			Reason: "signal: killed", Lost: 12500 * time.Microsecond},
+		"kernels: fault: a=plugin:x: plugin:x crash; signal: killed": {Step: actors.StepFault, Binding: "a=plugin:x", Library: "plugin:x", Fault: "crash",
+			Reason: "plugin:x: kernels: plugin:x: crash: signal: killed"},
+		"kernels: verify: a=b: 64 batches, 1 comparison, identical; 640 launches, 12.5 % of the time": {Step: actors.StepVerify, Binding: "a=b", Batches: 64, Compared: 1, Launches: 640, Share: 0.125},
+	} {
+		if got := eventOf(e).words(); got != want {
+			t.Errorf("got  %s\nwant %s", got, want)
+		}
+	}
+}
+
+// TestEventJSON: numbers that JSON lacks are null, and the words survive.
+func TestEventJSON(t *testing.T) {
+	e := eventOf(actors.KernelEvent{Step: actors.StepMismatch, Worst: stages.Difference{Op: kernels.Add, Layer: 1, Expert: -1, What: "output",
+		Got: float32(math.NaN()), Want: 1, Relative: math.Inf(1)}, Batches: 1, Compared: 1})
+	raw, err := json.Marshal(e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var back kernelEvent
+	if err := json.Unmarshal(raw, &back); err != nil || back.Worst == nil || back.Worst.Got != nil || back.Worst.Relative != nil || back.Worst.Want == nil || back.words() != e.words() {
+		t.Errorf("%s: %v", raw, err)
+	}
+	if !strings.Contains(e.words(), "beyond numbers (add layer 1 row 0 element 0: got NaN, want 1)") {
+		t.Errorf("%s", e.words())
+	}
+}

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/urfave/cli/v2"
+
+	"troupe/actors"
+)
+
+// kernelFlags say how kernels are watched while they run.
+func kernelFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.Float64Flag{Name: "verify-fraction", DefaultText: "1/64", Category: kernelsCategory,
+			Usage: "`F` of the batches after a swap go on being computed by the old library as well, and compared"},
+		&cli.StringFlag{Name: "kernel-events", TakesFile: true, DefaultText: "none", Category: kernelsCategory,
+			Usage: "`FILE` for all events of swaps and faults, JSON, one a line; - for standard error"},
+	}
+}
+
+// kernelOptions are what kernelFlags and the flags of run say.
+type kernelOptions struct {
+	verify  float64 // 0: as much as is usual; -1: nothing
+	events  string  // file, - for standard error, "" for none
+	control string  // path of its socket, "" for none
+	swaps   []swapSpec
+}
+
+// put adds them to those of an engine.
+func (o kernelOptions) put(to *actors.Options, w *kernelWatch) {
+	to.VerifyFraction = o.verify
+	to.Events = func(e actors.KernelEvent) { w.publish(eventOf(e)) }
+}
+
+func readKernelOptions(c *cli.Context) (o kernelOptions, err error) {
+	o.events = c.String("kernel-events")
+	if c.IsSet("verify-fraction") {
+		f := c.Float64("verify-fraction")
+		if !(f >= 0 && f <= 1) || math.IsNaN(f) {
+			return o, badFlag("verify-fraction", fmt.Errorf("%v, want 0 (nothing) to 1 (every batch)", f))
+		}
+		if o.verify = f; f == 0 {
+			o.verify = -1
+		}
+	}
+	return o, nil
+}

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"fmt"
+	"io"
+
+	"troupe/actors"
+)
+
+// engineStats is what an engine has done since its start; its names are a promise.
+type engineStats struct {
+	Waiting      int           `json:"waiting"` // requests
+	Running      int           `json:"running"`
+	InFlight     int           `json:"in_flight"`     // batches
+	Tokens       uint64        `json:"tokens"`        // made
+	PromptTokens uint64        `json:"prompt_tokens"` // read
+	Batches      uint64        `json:"batches"`
+	Cache        cacheStats    `json:"cache"`
+	Stages       []stageStats  `json:"stages"`
+	Devices      []deviceStats `json:"devices"`
+}
+
+// cacheStats is about blocks of the KV cache.
+type cacheStats struct {
+	Lent   int `json:"lent"`
+	Blocks int `json:"blocks"`
+	Most   int `json:"most"` // lent at a time
+}
+
+type stageStats struct {
+	First  int     `json:"first_layer"`
+	Last   int     `json:"last_layer"`
+	Device int     `json:"device"`
+	Busy   float64 `json:"busy_seconds"`
+}
+
+type deviceStats struct {
+	Name string  `json:"name"`
+	Busy float64 `json:"busy_seconds"`
+}
+
+func statsOf(s actors.Stats) engineStats {
+	e := engineStats{Waiting: s.Sched.Waiting, Running: s.Sched.Running, InFlight: s.Sched.InFlight, Tokens: s.Sched.Tokens,
+		PromptTokens: s.Sched.PromptRows, Batches: s.Sched.Batches, Cache: cacheStats{s.Sched.Cache.Lent, s.Sched.Cache.Blocks, s.Sched.Cache.Most}}
+	for _, st := range s.Stages {
+		e.Stages = append(e.Stages, stageStats{st.Span.Lo, st.Span.Hi - 1, st.Device, st.Busy.Seconds()})
+	}
+	for _, d := range s.Devices {
+		e.Devices = append(e.Devices, deviceStats{d.Name, d.Busy.Seconds()})
+	}
+	return e
+}
+
+// print writes the figures for people.
+func (s engineStats) print(w io.Writer) error {
+	_, err := fmt.Fprintf(w, "  %d tokens made, %d prompt tokens read, in %d batches\n  %d requests run, %d wait\n  cache: %d of %d blocks in use, %d at most so far\n",
+		s.Tokens, s.PromptTokens, s.Batches, s.Running, s.Waiting, s.Cache.Lent, s.Cache.Blocks, s.Cache.Most)
+	for i, st := range s.Stages {
+		fmt.Fprintf(w, "  stage %d: layers %d-%d on device %d, busy %.3g s\n", i, st.First, st.Last, st.Device, st.Busy)
+	}
+	for i, d := range s.Devices {
+		fmt.Fprintf(w, "  device %d: %s, busy %.3g s\n", i, d.Name, d.Busy)
+	}
+	return err
+}
