@@ -36,6 +36,7 @@ var folders = []folder{
 	{path: "plugins/internal/wire", imports: []string{"kernels", "plugins/internal/doorbell"}},
 	{path: "plugins/cabi", imports: []string{"plugins", "kernels"}, cgo: true},
 	{path: "plugins/cpu", imports: []string{"plugins", "kernels", "kernels/cpu"}},
+	{path: "plugins/cuda/kernels", cgo: true},
 	{path: "plugins/reference", imports: []string{"plugins", "kernels", "kernels/ref"}},
 	{path: "plugins/template", imports: []string{"plugins", "kernels", "tensor"}},
 	{path: "actors", imports: []string{"stages", "stages/kv", "stages/place", "stages/sample", "stages/sched", "router", "model", "kernels", "tensor"}},

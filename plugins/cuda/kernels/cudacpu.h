@@ -90,17 +90,16 @@ enum Wait { Run, Barrier, Shuffle, Ballot, Done };
 
 struct Fiber {
 	Context context;
-	std::unique_ptr<char[]> stack;
 	dim3 index;
 	Wait wait;
 	unsigned mask, from;  // of the collective: its lanes, the one to read
 	uint64_t give, take;  // value given, value received
 };
 
-constexpr size_t stackBytes = 32 << 10, maxThreads = 1024;
+constexpr size_t stackBytes = (32 << 10) + 192, maxThreads = 1024; // no power of two: stacks that share no cache set
 
 // The order in which the threads of a block run; reversed, most missing barriers show in the results as well.
-inline bool reverse = false;
+inline thread_local bool reverse = false;
 
 class Block {
   public:
@@ -116,15 +115,15 @@ class Block {
 	void run(void (*body)(void *), void *arg) {
 		n = blockDim.count(), call = body, argument = arg;
 		epoch++, blocks++;
-		if (fibers.size() < n)
+		if (fibers.size() < n) {
 			fibers.resize(n);
+			stacks.reset(new char[n * stackBytes]);
+		}
 		for (size_t i = 0; i < n; i++) {
 			Fiber &f = fibers[i];
-			if (!f.stack)
-				f.stack.reset(new char[stackBytes]);
 			f.index = dim3(i % blockDim.x, i / blockDim.x % blockDim.y, i / blockDim.x / blockDim.y);
 			f.wait = Run;
-			prepare(f.context, f.stack.get(), stackBytes, entry);
+			prepare(f.context, stacks.get() + i * stackBytes, stackBytes, entry);
 		}
 		const size_t warps = (n + 31) / 32;
 		do
@@ -149,6 +148,7 @@ class Block {
 
   private:
 	std::vector<Fiber> fibers;
+	std::unique_ptr<char[]> stacks; // of all fibers
 	size_t n = 0, now = 0;
 	uint64_t epoch = 0, blocks = 0;
 	Context home;

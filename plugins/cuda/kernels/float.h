@@ -10,40 +10,59 @@ __device__ __forceinline__ float unpack(unsigned flipped, int c) {
 }
 constexpr unsigned SignBits = 0x80808080u;
 
+// addLine adds a line's four inputs, of R rows, to four outputs, in order of the inputs.
+template <int R> __device__ __forceinline__ void addLine(float (&sum)[R][4], int4 v, const float4 (&a)[R]) {
+	const unsigned f[4] = {v.x ^ SignBits, v.y ^ SignBits, v.z ^ SignBits, v.w ^ SignBits};
+#pragma unroll
+	for (int o = 0; o < 4; o++) {
+		const float w[4] = {unpack(f[o], 0), unpack(f[o], 1), unpack(f[o], 2), unpack(f[o], 3)};
+#pragma unroll
+		for (int r = 0; r < R; r++) {
+			sum[r][o] = sum[r][o] + a[r].x * w[0];
+			sum[r][o] = sum[r][o] + a[r].y * w[1];
+			sum[r][o] = sum[r][o] + a[r].z * w[2];
+			sum[r][o] = sum[r][o] + a[r].w * w[3];
+		}
+	}
+}
+
 // int8 matrices in panels: a warp takes eight blocks at a time, a thread four outputs of one block, 16 bytes a line.
 template <int R>
 __device__ void exactFew(const signed char *w, const float *wscale, const float *x, const int *row, const int *dst, float *y,
                          Int rows, const Inputs &k, Int out, double multiplier) {
 	SHARED(float, sums, ChunkFloats); // [block][row][output of the panel]
-	constexpr int Chunk = ChunkFloats / (R * PanelOutputs);
+	constexpr int Chunk = ChunkFloats / (R * PanelOutputs), Ahead = 4;
 	const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32;
 	const signed char *panel = w + (Int)blockIdx.x * k.lines * LineBytes + lane % 4 * 16;
 	const float *from[R];
 #pragma unroll
 	for (int r = 0; r < R; r++) // rows that are not there: another's
 		from[r] = x + at(row, min((Int)blockIdx.y * R + r, rows - 1)) * k.in;
+	const bool wide = (size_t)x % 16 == 0 && k.in % 4 == 0 && k.perGroup % 4 == 0; // a line's inputs are 16 aligned bytes
 	Total total;
 	for (int lo = 0; lo < k.blocks; lo += Chunk) {
 		const int n = min(Chunk, k.blocks - lo);
 		for (int b = warp * 8 + lane / 4; b < n; b += warps * 8) {
 			const Span s(k, lo + b);
 			float sum[R][4] = {};
-#pragma unroll 4
-			for (int l = 0; l < s.lines; l++) {
-				const int4 v = load<int4>(panel + (Int)(s.line + l) * LineBytes);
-				const unsigned f[4] = {v.x ^ SignBits, v.y ^ SignBits, v.z ^ SignBits, v.w ^ SignBits};
-				const int count = s.count - l * LineInputs;
+			const signed char *lines = panel + (Int)s.line * LineBytes;
+#pragma unroll 1
+			for (int l = 0; l < s.lines; l += Ahead) {
+				int4 v[Ahead]; // all of them on their way before the first is needed
 #pragma unroll
-				for (int r = 0; r < R; r++) { // inputs that are not there meet weights that are 0
-					const float4 a = load4(from[r] + s.first + l * LineInputs, count);
+				for (int i = 0; i < Ahead; i++)
+					v[i] = load<int4>(lines + min(l + i, s.lines - 1) * LineBytes);
 #pragma unroll
-					for (int o = 0; o < 4; o++) {
-						sum[r][o] = sum[r][o] + a.x * unpack(f[o], 0);
-						sum[r][o] = sum[r][o] + a.y * unpack(f[o], 1);
-						sum[r][o] = sum[r][o] + a.z * unpack(f[o], 2);
-						sum[r][o] = sum[r][o] + a.w * unpack(f[o], 3);
+				for (int i = 0; i < Ahead; i++)
+					if (l + i < s.lines) {
+						float4 a[R];
+#pragma unroll
+						for (int r = 0; r < R; r++) { // inputs that are not there meet weights that are 0
+							const float *p = from[r] + s.first + (l + i) * LineInputs;
+							a[r] = wide ? load<float4>(p) : load4(p, s.count - (l + i) * LineInputs);
+						}
+						addLine(sum, v[i], a);
 					}
-				}
 			}
 #pragma unroll
 			for (int r = 0; r < R; r++)
@@ -99,20 +118,27 @@ __device__ void naturalFew(const float *w, const float *x, const int *row, const
 template <int R>
 __device__ void byOutputFew(const float *w, const float *x, const int *row, const int *dst, float *y, Int rows, const Inputs &k,
                             Int out, double multiplier) {
-	constexpr int W = 8, Blocks = 4, Units = W * Blocks, Stride = BlockRows + 1; // odd: lanes meet different banks
+	constexpr int W = 8, Blocks = 4, Units = W * Blocks, Ahead = 8, Stride = BlockRows + 1; // odd: lanes meet different banks
 	SHARED(float, weights, Units * Stride);    // [output][block][input]
 	SHARED(float, inputs, R * Blocks * Stride); // [row][block][input]
 	SHARED(float, sums, Blocks * R * W);       // [block][row][output]
 	Total total;
 	for (int lo = 0; lo < k.blocks; lo += Blocks) {
 		const int n = min(Blocks, k.blocks - lo), first = lo * BlockRows, count = min(Blocks * BlockRows, k.in - first);
+		for (int i = threadIdx.x; i < Units * BlockRows; i += Ahead * blockDim.x) {
+			float v[Ahead]; // all of them on their way before the first is stored; what is not there: the last one
 #pragma unroll
-		for (int o = 0; o < W; o++) {
-			const float *from = w + min((Int)blockIdx.x * W + o, out - 1) * k.in + first;
-			for (int i = threadIdx.x; i < count; i += blockDim.x)
-				weights[(o * Blocks + i / BlockRows) * Stride + i % BlockRows] = from[i];
+			for (int j = 0; j < Ahead; j++) {
+				const int u = min(i + j * (int)blockDim.x, Units * BlockRows - 1), o = u / (Blocks * BlockRows);
+				v[j] = w[min((Int)blockIdx.x * W + o, out - 1) * k.in + first + min(u % (Blocks * BlockRows), count - 1)];
+			}
+#pragma unroll
+			for (int j = 0; j < Ahead; j++) {
+				const int u = i + j * blockDim.x;
+				if (u < Units * BlockRows)
+					weights[u / BlockRows * Stride + u % BlockRows] = v[j];
+			}
 		}
-#pragma unroll
 		for (int r = 0; r < R; r++) {
 			const float *from = x + at(row, min((Int)blockIdx.y * R + r, rows - 1)) * k.in + first;
 			for (int i = threadIdx.x; i < count; i += blockDim.x)

@@ -22,30 +22,31 @@ __device__ void int8Few(const signed char *w, const float *wscale, const int *q,
 	constexpr int Chunk = ChunkFloats / (R * PanelOutputs);
 	const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32;
 	const int output = lane % 4 * 4 + (lane & 16) / 8 + (lane & 8) / 8;
-	const signed char *panel = w + (Int)blockIdx.x * k.lines * LineBytes + lane * 16;
+	const signed char *panel = w + (Int)blockIdx.x * k.lines * LineBytes + lane % 4 * 16;
 	const Int first = (Int)blockIdx.y * R;
 	Total total;
 	for (int lo = 0; lo < k.blocks; lo += Chunk) {
 		const int n = min(Chunk, k.blocks - lo);
 		for (int b = warp; b < n; b += warps) {
 			const Span s(k, lo + b);
-			int sum[R][4] = {};
+			int4 v[BlockLines / 8]; // all of them on their way before the first is needed
+			int line[BlockLines / 8];
 #pragma unroll
-			for (int i = 0; i < BlockLines; i += 8) {
-				const int line = i + lane / 4;
-				if (line < s.lines) {
-					const int4 v = load<int4>(panel + (Int)(s.line + i) * LineBytes);
-#pragma unroll
-					for (int r = 0; r < R; r++) {
-						const int a = q[min(first + r, rows - 1) * k.lines + s.line + line]; // rows that are not there: another's
-						sum[r][0] = __dp4a(v.x, a, sum[r][0]), sum[r][1] = __dp4a(v.y, a, sum[r][1]);
-						sum[r][2] = __dp4a(v.z, a, sum[r][2]), sum[r][3] = __dp4a(v.w, a, sum[r][3]);
-					}
-				}
+			for (int i = 0; i < BlockLines / 8; i++) {
+				line[i] = min(i * 8 + lane / 4, s.lines - 1); // lines that are not there: the last one, times 0
+				v[i] = load<int4>(panel + (Int)(s.line + line[i]) * LineBytes);
 			}
 #pragma unroll
 			for (int r = 0; r < R; r++) {
-				const int t = fold(sum[r], lane);
+				const int *from = q + min(first + r, rows - 1) * k.lines + s.line; // rows that are not there: another's
+				int sum[4] = {};
+#pragma unroll
+				for (int i = 0; i < BlockLines / 8; i++) {
+					const int there = -(line[i] == i * 8 + lane / 4), a = from[line[i]] & there;
+					sum[0] = __dp4a(v[i].x, a, sum[0]), sum[1] = __dp4a(v[i].y, a, sum[1]);
+					sum[2] = __dp4a(v[i].z, a, sum[2]), sum[3] = __dp4a(v[i].w, a, sum[3]);
+				}
+				const int t = fold(sum, lane);
 				if (!(lane & 4))
 					sums[(b * R + r) * PanelOutputs + output] = (float)t * qscale[min(first + r, rows - 1) * k.blocks + lo + b];
 			}
@@ -58,7 +59,7 @@ __device__ void int8Few(const signed char *w, const float *wscale, const int *q,
 }
 
 #define INT8(R)                                                                                                                  \
-	KERNEL __launch_bounds__(256) int8_##R(const signed char *w, const float *wscale, const int *q, const float *qscale, const int *dst, \
+	KERNEL __launch_bounds__(256, 4) int8_##R(const signed char *w, const float *wscale, const int *q, const float *qscale, const int *dst, \
 	                                       float *y, Int rows, Int in, Int out, Int groups, double multiplier) {                      \
 		int8Few<R>(w, wscale, q, qscale, dst, y, rows, Inputs(in, groups), out, multiplier);                                          \
 	}

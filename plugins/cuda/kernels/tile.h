@@ -31,6 +31,8 @@ struct Four {
 	}
 };
 
+// What is not there (rows, outputs, inputs past the end) is loaded as its last neighbour, without a branch, and not used.
+
 // int8 weights and int8 activations; a block of inputs, 32 lines, at a time.
 KERNEL __launch_bounds__(256, 2) int8_tile(const signed char *w, const float *wscale, const int *q, const float *qscale, const int *dst,
                                         float *y, Int rows, Int in, Int out, Int groups, double multiplier) {
@@ -49,15 +51,12 @@ KERNEL __launch_bounds__(256, 2) int8_tile(const signed char *w, const float *ws
 		}
 		for (int i = threadIdx.x; i < Tile / PanelOutputs * BlockLines * 4; i += 256) { // 16 bytes each
 			const int panel = i / 4 / BlockLines, line = i / 4 % BlockLines, at = line * Tile + panel * PanelOutputs + i % 4 * 4;
-			int4 v = {0, 0, 0, 0};
-			if (panel < panels && line < s.lines)
-				v = load<int4>(w + ((output / PanelOutputs + panel) * k.lines + s.line + line) * LineBytes + i % 4 * 16);
+			const int4 v = load<int4>(w + ((output / PanelOutputs + min(panel, panels - 1)) * k.lines + s.line + min(line, s.lines - 1)) * LineBytes + i % 4 * 16);
 			weights[at] = v.x, weights[at + 1] = v.y, weights[at + 2] = v.z, weights[at + 3] = v.w;
 		}
 		for (int i = threadIdx.x; i < Tile * BlockLines; i += 256) {
 			const int r = i / BlockLines, line = i % BlockLines;
-			if (line < s.lines)
-				inputs[line * Padded + r] = q[min(row + r, rows - 1) * k.lines + s.line + line]; // rows that are not there: another's
+			inputs[line * Padded + r] = q[min(row + r, rows - 1) * k.lines + s.line + min(line, s.lines - 1)];
 		}
 		__syncthreads();
 		int sum[4][4] = {};
@@ -87,18 +86,15 @@ KERNEL __launch_bounds__(256, 2) int8_tile(const signed char *w, const float *ws
 // Step is how many inputs of float32 products are in shared memory at a time.
 constexpr int Step = 32;
 
-// A weight layout fills weights[input][output] with n inputs of the block s from its input lo, for 64 outputs; outputs
-// that are not there are 0.
+// A weight layout fills weights[input][output] with n inputs of the block s from its input lo, for 64 outputs.
 struct Panels {
 	const signed char *w;
 	template <class A> __device__ void fill(A &weights, const Inputs &k, const Span &s, int lo, int, Int output, Int out) const {
 		constexpr int Lines = Step / LineInputs;
 		for (int i = threadIdx.x; i < Tile / PanelOutputs * Lines * 4; i += 256) {
 			const int panel = i / 4 / Lines, line = i / 4 % Lines;
-			const Int p = output / PanelOutputs + panel;
-			int4 v = {0, 0, 0, 0};
-			if (p * PanelOutputs < out && lo / LineInputs + line < s.lines)
-				v = load<int4>(w + (p * k.lines + s.line + lo / LineInputs + line) * LineBytes + i % 4 * 16);
+			const Int p = min(output / PanelOutputs + panel, (out - 1) / PanelOutputs);
+			const int4 v = load<int4>(w + (p * k.lines + s.line + min(lo / LineInputs + line, s.lines - 1)) * LineBytes + i % 4 * 16);
 			const unsigned f[4] = {v.x ^ SignBits, v.y ^ SignBits, v.z ^ SignBits, v.w ^ SignBits};
 			for (int c = 0; c < 4; c++)
 				for (int o = 0; o < 4; o++)
@@ -109,9 +105,9 @@ struct Panels {
 struct Natural {
 	const float *w;
 	template <class A> __device__ void fill(A &weights, const Inputs &, const Span &s, int lo, int n, Int output, Int out) const {
-		for (int i = threadIdx.x; i < Tile * n; i += 256) {
+		for (int i = threadIdx.x; i < Tile * Step; i += 256) {
 			const int o = i % Tile, c = i / Tile;
-			weights[c * Padded + o] = output + o < out ? w[(s.first + lo + c) * out + output + o] : 0.f;
+			weights[c * Padded + o] = w[(s.first + lo + min(c, n - 1)) * out + min(output + o, out - 1)];
 		}
 	}
 };
@@ -120,8 +116,7 @@ struct ByOutput {
 	template <class A> __device__ void fill(A &weights, const Inputs &k, const Span &s, int lo, int n, Int output, Int out) const {
 		for (int i = threadIdx.x; i < Tile * Step; i += 256) {
 			const int c = i % Step, o = i / Step;
-			if (c < n)
-				weights[c * Padded + o] = output + o < out ? w[(output + o) * k.in + s.first + lo + c] : 0.f;
+			weights[c * Padded + o] = w[min(output + o, out - 1) * k.in + s.first + lo + min(c, n - 1)];
 		}
 	}
 };
@@ -146,8 +141,7 @@ __device__ void floatTile(const Layout &layout, const float *wscale, const float
 			layout.fill(weights, k, s, lo, n, output, out);
 			for (int i = threadIdx.x; i < Tile * Step; i += 256) {
 				const int r = i / Step, c = i % Step;
-				if (c < n)
-					inputs[c * Padded + r] = x[at(row, min(first + r, rows - 1)) * k.in + s.first + lo + c]; // rows that are not there: another's
+				inputs[c * Padded + r] = x[at(row, min(first + r, rows - 1)) * k.in + s.first + lo + min(c, n - 1)];
 			}
 			__syncthreads();
 #pragma unroll 4

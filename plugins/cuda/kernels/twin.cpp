@@ -1,4 +1,4 @@
-//go:build cudacpu
+//go:build cudacpu && cgo
 
 #include "cudacpu.h"
 #include "kernels.cu"
@@ -23,4 +23,20 @@ static const TwinKernel all[] = {
 extern "C" const TwinKernel *twinKernels(int *count) {
 	*count = sizeof all / sizeof *all;
 	return all;
+}
+
+// What twin.go calls.
+extern "C" int twinFind(const char *name) {
+	for (const TwinKernel &k : all)
+		if (!strcmp(k.name, name))
+			return &k - all;
+	return -1;
+}
+extern "C" int twinParams(int kernel) { return all[kernel].params; }
+extern "C" const char *twinLaunch(int kernel, unsigned *grid, unsigned *block, uint64_t *params, bool reverse) {
+	void *at[32];
+	for (int i = 0; i < all[kernel].params; i++)
+		at[i] = &params[i];
+	cudacpu::reverse = reverse;
+	return all[kernel].run(grid, block, at);
 }
