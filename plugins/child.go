@@ -24,6 +24,10 @@ type child struct {
 	exited         chan struct{} // closed when it has ended and been waited for; nil: it was not started
 	err            error         // of its end
 	closed         chan struct{} // closed when its output has been, too
+
+	mu      sync.Mutex
+	process *os.Process // nil until it runs
+	doomed  bool        // Kill has been called
 }
 
 var _ runner.Runner = (*child)(nil)
@@ -77,6 +81,13 @@ func (c *child) Start(context.Context) error {
 	}
 	c.exited, c.closed = make(chan struct{}), make(chan struct{})
 	go c.wait()
+	c.mu.Lock()
+	c.process = c.cmd.Process
+	doomed := c.doomed
+	c.mu.Unlock()
+	if doomed { // while it was started
+		return c.Kill(context.Background())
+	}
 	return nil
 }
 
@@ -102,10 +113,14 @@ func (c *child) Wait(context.Context) error {
 
 // Kill ends the process whatever state it is in.
 func (c *child) Kill(context.Context) error {
-	if c.cmd.Process == nil {
+	c.mu.Lock()
+	c.doomed = true
+	process := c.process
+	c.mu.Unlock()
+	if process == nil {
 		return nil
 	}
-	if err := c.cmd.Process.Kill(); !errors.Is(err, os.ErrProcessDone) {
+	if err := process.Kill(); !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
 	return nil
@@ -130,10 +145,20 @@ func (c *child) Name() string { return c.cmd.Path }
 
 // ID is the process's number.
 func (c *child) ID() string {
-	if c.cmd.Process == nil {
-		return ""
+	if pid := c.pid(); pid != 0 {
+		return strconv.Itoa(pid)
 	}
-	return strconv.Itoa(c.cmd.Process.Pid)
+	return ""
+}
+
+// pid is the process's number, 0 before it runs.
+func (c *child) pid() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.process == nil {
+		return 0
+	}
+	return c.process.Pid
 }
 
 // Diagnose has nothing to add.

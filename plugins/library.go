@@ -71,7 +71,7 @@ const (
 func (l *Library) Info() kernels.Info { return l.info }
 
 // PID is the number of the process.
-func (l *Library) PID() int { return l.process.child.cmd.Process.Pid }
+func (l *Library) PID() int { return l.process.child.pid() }
 
 // Exited tells that the process has ended.
 func (l *Library) Exited() bool { return l.process.gone.Load() }
