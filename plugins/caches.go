@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 
 	"troupe/kernels"
 	"troupe/plugins/internal/pb"
@@ -290,6 +291,17 @@ func (s *caches) make(key viewKey, g geometry) (*view, error) {
 	}
 	s.views[key] = v
 	return v, nil
+}
+
+// without takes views of regions off the list.
+func (s *caches) without(regions []uint64) (views []uint64) {
+	for key, v := range s.views {
+		if slices.Contains(regions, key.keys) || slices.Contains(regions, key.values) {
+			views = append(views, v.id)
+			delete(s.views, key)
+		}
+	}
+	return views
 }
 
 func (s *caches) close() {

@@ -12,6 +12,10 @@ import (
 // look is how often a call that lasts looks at the time, and whether the plugin still lives.
 const look = 20 * time.Millisecond
 
+// stall bounds what one look counts for, so that an engine that was stopped for a while, as by Ctrl-Z, does not find
+// that its plugins were slow.
+const stall = 5 * look
+
 // call rings the plugin's bell and waits for the answer.
 func (l *Library) call(kernel uint64, frame wire.Encoded, allowance time.Duration) error {
 	p, c := l.process, l.process.words
@@ -27,6 +31,7 @@ func (l *Library) call(kernel uint64, frame wire.Encoded, allowance time.Duratio
 	limit := p.config.Deadline + allowance
 	beat, beatAt := c.Beat.Load(), time.Duration(0)
 	start := time.Now()
+	last, spent := start, time.Duration(0)
 	p.bell.Send(l.number)
 	for {
 		switch got := p.bell.Await(old, min(look, limit)); got {
@@ -39,7 +44,10 @@ func (l *Library) call(kernel uint64, frame wire.Encoded, allowance time.Duratio
 		default:
 			return l.fail(kernels.Lie, fmt.Errorf("call %d was answered as call %d", l.number, got))
 		}
-		spent := time.Since(start)
+		// Time in which this process was stopped is not the plugin's.
+		now := time.Now()
+		spent += min(now.Sub(last), stall)
+		last = now
 		if b := c.Beat.Load(); b != beat {
 			beat, beatAt = b, spent
 		}

@@ -73,8 +73,11 @@ func (k *Kernel) allowance(f *kernels.Frame) time.Duration {
 			continue
 		}
 		keys := 0
-		for r := range f.Rows.Pos {
-			keys += max(int(f.Rows.Pos[r])+1, int(f.Rows.Keyless[r]))
+		for _, pos := range f.Rows.Pos {
+			keys += int(pos) + 1
+		}
+		for _, n := range f.Rows.Keyless {
+			keys += int(n)
 		}
 		macs += 2 * float64(keys) * float64(c.Heads*c.KeySize)
 	}

@@ -70,13 +70,6 @@ func remains(t *testing.T) leftovers {
 // alive tells whether there is a process of that number, a zombie included.
 func alive(pid int) bool { return syscall.Kill(pid, 0) == nil }
 
-// reference is the plugin's variant that the modes are of, without asking for it: some modes do not answer.
-func reference(c Config) kernels.Variant {
-	c.Path = testPlugin
-	d := Description{Name: "testplugin", Variants: []VariantInfo{{Info: kernels.Info{Name: "ref"}, Score: 1}}}
-	return d.Lent(c)[0]
-}
-
 // A kernel that misbehaves is a fault of its kind, its inputs stay, the library is lost, nothing is left behind.
 func TestFaults(t *testing.T) {
 	const patient, short = 20 * time.Second, 400 * time.Millisecond
@@ -168,7 +161,7 @@ func runUntilFault(k kernels.Kernel, f *kernels.Frame) error {
 
 // What does not harm a call is no fault.
 func TestHarmless(t *testing.T) {
-	for _, mode := range []string{"truncate", "shouting"} {
+	for _, mode := range []string{"truncate", "reopen", "shouting"} {
 		t.Run(mode, func(t *testing.T) {
 			clean(t)
 			lib, err := reference(Config{Args: []string{mode}, Deadline: 20 * time.Second}).Open(kernels.SameThreads(1))
@@ -186,7 +179,7 @@ func TestHarmless(t *testing.T) {
 					t.Fatal(err)
 				}
 				for i, y := range f.Bufs[2] {
-					if y != f.Bufs[0][i]+f.Bufs[1][i] {
+					if y != float32(i)+float32(10_000+i) {
 						t.Fatalf("element %d is %v", i, y)
 					}
 				}

@@ -86,6 +86,53 @@ func TestHostKilled(t *testing.T) {
 	}
 }
 
+// TestStopped is the engine of TestHostStopped: one call, of a plugin that takes a while, with a short deadline.
+func TestStopped(t *testing.T) {
+	if os.Getenv(hostMode) != "late" {
+		t.Skip("it is the other process of TestHostStopped")
+	}
+	lib, err := reference(Config{Args: []string{"late"}, Deadline: time.Second}).Open(kernels.SameThreads(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lib.Close()
+	s, f := addFrame(t, 1000)
+	k, err := lib.Compile(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Println("ready")
+	for range 3 {
+		if err := k.Run(f); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// An engine that was stopped for longer than a call may take does not blame its plugins.
+func TestHostStopped(t *testing.T) {
+	host := exec.Command(os.Args[0], "-test.run", "^TestStopped$", "-test.v")
+	host.Env = append(os.Environ(), hostMode+"=late", pluginPath+"="+testPlugin)
+	out, err := host.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := host.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(out)
+	for lines.Scan() && lines.Text() != "ready" {
+	}
+	time.Sleep(50 * time.Millisecond) // into the first call
+	_ = host.Process.Signal(syscall.SIGSTOP)
+	time.Sleep(1500 * time.Millisecond)
+	_ = host.Process.Signal(syscall.SIGCONT)
+	rest, _ := io.ReadAll(out)
+	if err := host.Wait(); err != nil {
+		t.Errorf("%v: %s", err, rest)
+	}
+}
+
 // runs tells whether there is a process that has not ended; whether somebody has asked how does not matter.
 func runs(pid int) bool {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))

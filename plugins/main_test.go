@@ -57,6 +57,13 @@ func lent(t testing.TB, c Config, name string) kernels.Variant {
 	return kernels.Variant{}
 }
 
+// reference is the plugin's variant that the modes are of, without asking for it: some modes do not answer.
+func reference(c Config) kernels.Variant {
+	c.Path = testPlugin
+	d := Description{Name: "testplugin", Variants: []VariantInfo{{Info: kernels.Info{Name: "ref"}, Score: 1}}}
+	return d.Lent(c)[0]
+}
+
 // A library keeps its promise when it is lent: one with threads of its own, and the plainest; and where calls wait for
 // each other by socket instead of futex.
 func TestConformance(t *testing.T) {

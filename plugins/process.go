@@ -93,11 +93,11 @@ func (p *process) prepare() (inherited []*os.File, err error) {
 			err = e
 		}
 	}
-	if p.page, err = shm.New("control", wire.ControlBytes); err != nil {
+	if p.page, err = shm.New("control", wire.ControlBytes, true); err != nil {
 		return inherited, err
 	}
 	p.words = wire.NewControl(p.page.Bytes)
-	add(p.page.File(true))
+	add(p.page.File())
 	var far *os.File
 	if p.conn, far, err = shm.Pair(); err != nil {
 		return inherited, err
@@ -113,7 +113,7 @@ func (p *process) prepare() (inherited []*os.File, err error) {
 		return inherited, err
 	}
 	var near *os.File
-	if near, far, err = doorbell.Pair(); err != nil {
+	if near, far, err = shm.Sockets("bell"); err != nil {
 		return inherited, err
 	}
 	add(far, nil)

@@ -73,12 +73,12 @@ func (s *shared) parcel(p shm.Parcel) error {
 
 // lend makes memory for the exchange and gives it to the plugin.
 func (s *shared) lend(name string, size int, writable bool) (*shm.Memory, uint64, error) {
-	m, err := shm.New(name, size)
+	m, err := shm.New(name, size, writable)
 	if err != nil {
 		return nil, 0, err
 	}
 	id := 2*s.own.Add(1) + 1
-	f, err := m.File(writable)
+	f, err := m.File()
 	if err == nil {
 		defer f.Close()
 		err = s.parcel(shm.Parcel{ID: id, Size: len(m.Bytes), Writable: writable, File: f})
@@ -88,6 +88,18 @@ func (s *shared) lend(name string, size int, writable bool) (*shm.Memory, uint64
 		return nil, 0, fmt.Errorf("plugins: %s: %w", name, err)
 	}
 	return m, id, nil
+}
+
+// stale tells whether the engine has closed a region that the plugin still has.
+func (s *shared) stale() bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, r := range s.given {
+		if r.Closed() {
+			return true
+		}
+	}
+	return false
 }
 
 // closed takes regions off the list that the engine has closed.

@@ -39,12 +39,19 @@ const (
 // found out by the next call that matters.
 func (l *Library) collect(all bool) {
 	t := &l.trash
+	if l.shared.stale() {
+		regions := l.shared.closed()
+		l.lane.Lock()
+		views := l.caches.without(regions)
+		l.lane.Unlock()
+		t.forget(views, regions)
+	}
 	t.mu.Lock()
 	if !all && len(t.held) < trashMin && len(t.views)+len(t.regions) == 0 {
 		t.mu.Unlock()
 		return
 	}
-	r := &pb.DropRequest{Views: t.views, Regions: append(t.regions, l.shared.closed()...)}
+	r := &pb.DropRequest{Views: t.views, Regions: t.regions}
 	for _, h := range t.held {
 		r.Kernels = append(r.Kernels, h.kernel)
 		r.Regions = append(r.Regions, l.consts.release(h.constants)...)

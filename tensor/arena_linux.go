@@ -16,20 +16,30 @@ func mapRegion(name string, size int) ([]byte, int, error) {
 		unix.Close(fd)
 		return nil, -1, err
 	}
-	// A process that it is lent to could else cut it short, and this one would fault on its own memory.
-	if _, err := unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, unix.F_SEAL_SHRINK|unix.F_SEAL_GROW|unix.F_SEAL_SEAL); err != nil {
-		unix.Close(fd)
-		return nil, -1, err
-	}
 	mem, err := unix.Mmap(fd, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_NORESERVE)
 	if err != nil {
 		unix.Close(fd)
+		return nil, -1, err
+	}
+	if err := seal(fd); err != nil {
+		_ = unmapRegion(mem, fd)
 		return nil, -1, err
 	}
 	if shareAll.Load() {
 		_ = unix.Madvise(mem, unix.MADV_HUGEPAGE) // advice, for memory in files followed where the system is set so
 	}
 	return mem, fd, nil
+}
+
+// seal is for the sake of processes that the memory is lent to: one could else cut it short, and this process would
+// fault on its own memory; or open it anew, and write to it.
+func seal(fd int) error {
+	const size = unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_SEAL
+	_, err := unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, size|unix.F_SEAL_FUTURE_WRITE)
+	if err != nil { // kernels before 5.1
+		_, err = unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, size)
+	}
+	return err
 }
 
 func unmapRegion(mem []byte, fd int) error {

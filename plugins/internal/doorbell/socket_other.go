@@ -14,9 +14,6 @@ type Socket struct{}
 // NewSocket fails.
 func NewSocket(*os.File) (*Socket, error) { return nil, errors.ErrUnsupported }
 
-// Pair fails.
-func Pair() (near, far *os.File, err error) { return nil, nil, errors.ErrUnsupported }
-
 // Wait is not for this system.
 func (*Socket) Wait(*Words, uint32, time.Duration) {}
 

@@ -21,17 +21,6 @@ func NewSocket(f *os.File) (*Socket, error) {
 	return &Socket{fd, f}, unix.SetNonblock(fd, true)
 }
 
-// Pair makes both ends.
-func Pair() (near, far *os.File, err error) {
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
-	if err != nil {
-		return nil, nil, err
-	}
-	unix.CloseOnExec(fds[0])
-	unix.CloseOnExec(fds[1])
-	return os.NewFile(uintptr(fds[0]), "bell"), os.NewFile(uintptr(fds[1]), "bell"), nil
-}
-
 // Wait sleeps until a byte comes. Bytes of earlier calls wake it for nothing, which its caller allows.
 func (s *Socket) Wait(_ *Words, _ uint32, limit time.Duration) {
 	ms := max(int(limit/time.Millisecond), 1)

@@ -20,10 +20,6 @@ func begin(s *server) error {
 	for fd := wire.ControlFD; fd <= wire.BellFD; fd++ {
 		unix.CloseOnExec(fd) // children of the plugin must not keep the engine's end of things open
 	}
-	if null, err := os.Open(os.DevNull); err == nil {
-		_ = dup2(int(null.Fd()), 0) // the terminal is the engine's
-		null.Close()
-	}
 	control, err := openControl()
 	if err != nil {
 		return err

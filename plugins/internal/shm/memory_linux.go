@@ -1,6 +1,7 @@
 package shm
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 
@@ -15,12 +16,25 @@ func create(name string, size int) (*os.File, error) {
 		return createFile(name, size)
 	}
 	f := os.NewFile(uintptr(fd), name)
-	if err = unix.Ftruncate(fd, int64(size)); err == nil {
-		_, err = unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, unix.F_SEAL_SHRINK|unix.F_SEAL_GROW|unix.F_SEAL_SEAL)
-	}
-	if err != nil {
+	if err := unix.Ftruncate(fd, int64(size)); err != nil {
 		f.Close()
 		return nil, err
 	}
 	return f, nil
+}
+
+// seal keeps the size from being changed, and, once the memory has been mapped here, others from writing to it by
+// whatever descriptor they can get, unless they are to.
+func seal(f *os.File, writable bool) error {
+	seals := unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_SEAL
+	if !writable {
+		if _, err := unix.FcntlInt(f.Fd(), unix.F_ADD_SEALS, seals|unix.F_SEAL_FUTURE_WRITE); err == nil {
+			return nil
+		} // kernels before 5.1
+	}
+	_, err := unix.FcntlInt(f.Fd(), unix.F_ADD_SEALS, seals)
+	if errors.Is(err, unix.EINVAL) { // a file, where there are no memfds
+		return nil
+	}
+	return err
 }

@@ -7,3 +7,5 @@ import "os"
 const noReserve = 0
 
 func create(name string, size int) (*os.File, error) { return createFile(name, size) }
+
+func seal(*os.File, bool) error { return nil }

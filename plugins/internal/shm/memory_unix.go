@@ -11,13 +11,14 @@ import (
 
 // Memory is shared memory that this process has made and mapped.
 type Memory struct {
-	Bytes []byte
-	file  *os.File
+	Bytes    []byte
+	file     *os.File
+	writable bool
 }
 
-// New makes size bytes, zeroed, in whole pages. On Linux no holder of the descriptor can change the size, so
-// that access to Bytes cannot fault.
-func New(name string, size int) (*Memory, error) {
+// New makes size bytes, zeroed, in whole pages; writable is for those who get the descriptor. On Linux they cannot
+// change the size, so that access to Bytes cannot fault.
+func New(name string, size int, writable bool) (*Memory, error) {
 	if size <= 0 || size > 1<<46 {
 		return nil, fmt.Errorf("plugins: shared memory %s: %d bytes: want a size", name, size)
 	}
@@ -27,24 +28,29 @@ func New(name string, size int) (*Memory, error) {
 		return nil, fmt.Errorf("plugins: shared memory %s: %d bytes: %w", name, size, err)
 	}
 	mem, err := Map(f, 0, size, true)
+	if err == nil {
+		if err = seal(f, writable); err != nil {
+			_ = Unmap(mem)
+		}
+	}
 	if err != nil {
 		f.Close()
 		return nil, fmt.Errorf("plugins: shared memory %s: %d bytes: %w", name, size, err)
 	}
-	return &Memory{mem, f}, nil
+	return &Memory{mem, f, writable}, nil
 }
 
-// File is a new descriptor of the memory, read-only where it can be.
-func (m *Memory) File(writable bool) (*os.File, error) {
+// File is a new descriptor of the memory, to be given away.
+func (m *Memory) File() (*os.File, error) {
 	if m.file == nil {
 		return nil, os.ErrClosed
 	}
 	fd := -1
 	var err error
-	if !writable {
+	if !m.writable {
 		fd, err = unix.Open(fmt.Sprintf("/proc/self/fd/%d", m.file.Fd()), unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	}
-	if writable || err != nil { // no /proc
+	if m.writable || err != nil { // no /proc
 		fd, err = unix.FcntlInt(m.file.Fd(), unix.F_DUPFD_CLOEXEC, 3)
 	}
 	if err != nil {

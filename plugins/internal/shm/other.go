@@ -14,10 +14,10 @@ var errNone = errors.New("plugins: no shared memory on this system: plugins need
 type Memory struct{ Bytes []byte }
 
 // New fails.
-func New(string, int) (*Memory, error) { return nil, errNone }
+func New(string, int, bool) (*Memory, error) { return nil, errNone }
 
 // File fails.
-func (*Memory) File(bool) (*os.File, error) { return nil, errNone }
+func (*Memory) File() (*os.File, error) { return nil, errNone }
 
 // Close has nothing to do.
 func (*Memory) Close() error { return nil }
@@ -41,3 +41,6 @@ func Pair() (*net.UnixConn, *os.File, error) { return nil, nil, errNone }
 
 // Send fails.
 func Send(*net.UnixConn, Parcel) error { return errNone }
+
+// Sockets fails.
+func Sockets(string) (near, far *os.File, err error) { return nil, nil, errNone }

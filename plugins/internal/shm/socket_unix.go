@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -24,19 +25,29 @@ const parcelBytes = 24
 
 // Pair makes two ends of a socket: one for this process, one to be inherited by another.
 func Pair() (*net.UnixConn, *os.File, error) {
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+	near, far, err := Sockets("socket")
 	if err != nil {
 		return nil, nil, err
 	}
-	unix.CloseOnExec(fds[0])
-	unix.CloseOnExec(fds[1])
-	near, far := os.NewFile(uintptr(fds[0]), "socket"), os.NewFile(uintptr(fds[1]), "socket")
 	conn, err := Conn(near)
 	if err != nil {
 		far.Close()
 		return nil, nil, err
 	}
 	return conn, far, nil
+}
+
+// Sockets makes two ends of a socket as files.
+func Sockets(name string) (near, far *os.File, err error) {
+	syscall.ForkLock.RLock() // a process that is started meanwhile must not inherit them
+	defer syscall.ForkLock.RUnlock()
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	unix.CloseOnExec(fds[0])
+	unix.CloseOnExec(fds[1])
+	return os.NewFile(uintptr(fds[0]), name), os.NewFile(uintptr(fds[1]), name), nil
 }
 
 // Conn is the socket of an inherited descriptor, which is closed.

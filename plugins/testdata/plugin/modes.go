@@ -81,6 +81,8 @@ var inKernel = map[string]func(k *kernel, f *kernels.Frame) error{
 	"nan":       odd(float32(math.NaN())),
 	"inf":       odd(float32(math.Inf(-1))),
 	"truncate":  func(k *kernel, f *kernels.Frame) error { truncate(); return k.Kernel.Run(f) },
+	"reopen":    func(k *kernel, f *kernels.Frame) error { reopen(); return k.Kernel.Run(f) },
+	"late":      func(k *kernel, f *kernels.Frame) error { time.Sleep(300 * time.Millisecond); return k.Kernel.Run(f) },
 	"shouting":  func(k *kernel, f *kernels.Frame) error { shout(); return k.Kernel.Run(f) },
 	"status":    tamper(func(c *control) { c.Answer.Status.Store(77) }),
 	"no status": tamper(func(c *control) { c.Answer.Status.Store(0) }),
@@ -115,6 +117,26 @@ func truncate() {
 	for fd := 3; fd < 256; fd++ {
 		_ = syscall.Ftruncate(fd, 0)
 		_ = syscall.Ftruncate(fd, 1<<20)
+	}
+}
+
+// reopen tries to write to what the process was given for reading.
+func reopen() {
+	for fd := 3; fd < 256; fd++ {
+		link := fmt.Sprintf("/proc/self/fd/%d", fd)
+		name, err := os.Readlink(link)
+		if err != nil || strings.Contains(name, "exchange") || !strings.Contains(name, "troupe-") {
+			continue
+		}
+		f, err := os.OpenFile(link, os.O_RDWR, 0)
+		if err != nil {
+			continue
+		}
+		_, _ = f.WriteAt([]byte(strings.Repeat("z", 1<<12)), 0)
+		if mem, err := syscall.Mmap(int(f.Fd()), 0, 4096, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_SHARED); err == nil {
+			copy(mem, strings.Repeat("z", 4096))
+		}
+		f.Close()
 	}
 }
 
