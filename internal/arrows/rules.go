@@ -36,7 +36,12 @@ var folders = []folder{
 	{path: "plugins/internal/wire", imports: []string{"kernels", "plugins/internal/doorbell"}},
 	{path: "plugins/cabi", imports: []string{"plugins", "kernels"}, cgo: true},
 	{path: "plugins/cpu", imports: []string{"plugins", "kernels", "kernels/cpu"}},
+	{path: "plugins/cuda", imports: []string{"plugins", "kernels", "plugins/cuda/device", "plugins/cuda/library"}},
+	{path: "plugins/cuda/cuext", cgo: true},
+	{path: "plugins/cuda/device", imports: []string{"plugins/cuda/cuext", "plugins/cuda/driver"}},
+	{path: "plugins/cuda/driver", cgo: true},
 	{path: "plugins/cuda/kernels", cgo: true},
+	{path: "plugins/cuda/library", imports: []string{"kernels", "tensor", "plugins/cuda/cuext", "plugins/cuda/device", "plugins/cuda/kernels"}},
 	{path: "plugins/reference", imports: []string{"plugins", "kernels", "kernels/ref"}},
 	{path: "plugins/template", imports: []string{"plugins", "kernels", "tensor"}},
 	{path: "actors", imports: []string{"stages", "stages/kv", "stages/place", "stages/sample", "stages/sched", "router", "model", "kernels", "tensor"}},
@@ -74,6 +79,7 @@ type door struct {
 
 var doors = []door{
 	{"github.com/asynkron/protoactor-go", []string{"actors"}, "what carries messages is the matter of one folder, so that the rest runs in a plain loop"},
+	{"gorgonia.org/cu", []string{"plugins/cuda/device"}, "the rest of the CUDA plugin speaks of copies and launches, and nothing else may need a GPU to start"},
 	{"github.com/nlpodyssey/gopickle", []string{"ckpt"}, "pickles are hostile until checked, and that is done in one folder"},
 	{"github.com/eliben/go-sentencepiece", []string{"tokens"}, "the rest speaks ids, so that a tokenizer can be replaced in one folder"},
 	{"google.golang.org/protobuf", []string{"tokens", "plugins", "plugins/internal/pb"}, "tokenizer.model is the one protobuf that is read, and plugins are steered by generated ones"},
