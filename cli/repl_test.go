@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/chzyer/readline"
@@ -29,6 +30,24 @@ func (l *typed) Readline() (string, error) {
 		return "", readline.ErrInterrupt
 	}
 	return line, nil
+}
+
+// lockedBuffer may be read while somebody writes.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }
 
 // launchDemo starts an engine with the embedded demo.
@@ -77,7 +96,8 @@ func replOf(t *testing.T, in *interrupts, stdout, stderr io.Writer, maxTokens in
 
 func TestRepl(t *testing.T) {
 	const heading = "Tale: The Lost Lantern"
-	var stdout, stderr bytes.Buffer
+	var stdout bytes.Buffer
+	var stderr lockedBuffer
 	r := replOf(t, &interrupts{}, &stdout, &stderr, 8)
 	err := r.loop(t.Context(), &typed{[]string{
 		"", "  ", "/help", "/hlep", "/experts", "/experts 9", "/temperature warm", "/temperature -1", "/top-p 0", "/top-k x", "/seed -1", "/max-tokens 0", "/quit now", "/more",
