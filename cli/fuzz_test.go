@@ -61,3 +61,19 @@ func FuzzSettings(f *testing.F) {
 		}
 	})
 }
+
+// FuzzSwap has specifications of swaps that are anything: what is accepted names a binding.
+func FuzzSwap(f *testing.F) {
+	for _, seed := range []string{"token=20 expert=plugin:mine shadow=4", "token=0 a, b", "shadow=0 token=18446744073709551615 x", "token= =", "token=1\u00a0ref"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, spec string) {
+		s, err := parseSwap(spec)
+		if err == nil && (strings.TrimSpace(s.text) == "" || s.shadow < -1 || s.shadow > maxShadow || s.token > 1<<63-1) {
+			t.Errorf("%q: %+v", spec, s)
+		}
+		if err != nil && strings.ContainsRune(err.Error(), '\n') {
+			t.Errorf("%q: %v", spec, err)
+		}
+	})
+}

@@ -56,6 +56,13 @@ func (l *logs) configure(level, parts string, quiet bool) error {
 	return nil
 }
 
+// hush keeps a part to errors, unless --log says otherwise: what it warns of is told in another way.
+func (l *logs) hush(part string) {
+	if _, own := l.parts[part]; !own {
+		l.parts[part] = max(l.level, slog.LevelError)
+	}
+}
+
 // part is the logger of a part, whose lines name it.
 func (l *logs) part(name string) *slog.Logger { return l.plain(name).With("part", name) }
 
