@@ -2,6 +2,7 @@ package plugins
 
 import (
 	"errors"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -269,3 +270,39 @@ func TestAllocs(t *testing.T) {
 		}
 	}
 }
+
+// Numbers that are not finite are no fault where they may be right: a row that sees no key, keys that are not finite,
+// inputs so large that a sum overflows.
+func TestNotFiniteAndRight(t *testing.T) {
+	ref, err := kernels.Find("ref")
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := reference(Config{Deadline: time.Minute})
+	for name, change := range map[string]func(*kernels.Frame){
+		"no key":            func(f *kernels.Frame) { f.Rows.First[3] = 41 },
+		"all keys skipped":  func(f *kernels.Frame) { f.Rows.First[4], f.Rows.Skip[2] = 2, []int32{2} },
+		"a key of the past": func(f *kernels.Frame) { nan(f.Cache.Layers[1].K32[9*f.Cache.BlockSize():]) },
+		"a value":           func(f *kernels.Frame) { nan(f.Cache.Layers[1].V32[9*f.Cache.BlockSize():]) },
+		"a query":           func(f *kernels.Frame) { nan(f.Bufs[0]) },
+		"large values":      func(f *kernels.Frame) { f.Bufs[2][0], f.Bufs[2][12] = 3e38, 3e38 },
+	} {
+		want, got := newAttention(t, false, false, 1), newAttention(t, false, true, 1)
+		change(&want.frame)
+		change(&got.frame)
+		if err := want.run(t, ref, 1); err != nil {
+			t.Fatal(err)
+		}
+		if err := got.run(t, v, 1); err != nil {
+			t.Fatal(name, err)
+		}
+		if d, ok := kernels.Compare(got.frame.Bufs[3], want.frame.Bufs[3], 0); !ok {
+			t.Errorf("%s: %+v", name, d)
+		}
+		if finite(want.frame.Bufs[3]) && name != "large values" {
+			t.Errorf("%s: all outputs are finite: the case tests nothing", name)
+		}
+	}
+}
+
+func nan(f []float32) { f[0] = float32(math.NaN()) }

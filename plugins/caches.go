@@ -174,7 +174,7 @@ func (s *caches) grow(g geometry, blocks int) error {
 	}
 	s.area = shm.Pages(max(need, 2*s.area))
 	s.forget()
-	memory, region, err := s.lib.shared.lend("scratch", 2*s.places*s.area, true)
+	memory, region, err := s.lib.shared.lend(purpose{name: "scratch", writable: true, view: true}, 2*s.places*s.area)
 	if err != nil {
 		s.area = 0
 		return err
@@ -244,7 +244,7 @@ func (s *caches) stage(key *viewKey, layer int, keys, values []byte) error {
 			_ = st.memory.Close()
 			delete(s.staged, layer)
 		}
-		memory, region, err := s.lib.shared.lend("staged", 2*half, false)
+		memory, region, err := s.lib.shared.lend(purpose{name: "staged", view: true}, 2*half)
 		if err != nil {
 			return err
 		}

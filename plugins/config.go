@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -52,6 +53,9 @@ func (c *Config) environment() []string {
 }
 
 func (c Config) withDefaults() Config {
+	if path, err := filepath.Abs(c.Path); err == nil {
+		c.Path = path // else a name without a slash is looked for elsewhere
+	}
 	if c.Deadline <= 0 {
 		c.Deadline = defaultDeadline
 	}
@@ -62,6 +66,18 @@ func (c Config) withDefaults() Config {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	return c
+}
+
+// longestTemp is how long the name of a directory for temporary files may be if a socket in it is to have a name that
+// the system takes.
+const longestTemp = 50
+
+// temp is where go-plugin's socket is made.
+func temp() string {
+	if dir := os.TempDir(); len(dir) <= longestTemp || runtime.GOOS == "windows" {
+		return dir
+	}
+	return "/tmp"
 }
 
 // check looks at the file before it is run.

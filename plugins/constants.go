@@ -73,7 +73,7 @@ func (c *constants) place(list []wanted) ([]*constant, error) {
 		used = append(used, k)
 	}
 	if len(anew) > 0 {
-		memory, region, err := c.shared.lend("constants", size, false)
+		memory, region, err := c.shared.lend(purpose{name: "constants"}, size)
 		if err != nil {
 			for _, k := range anew {
 				delete(c.byKey, k.key)

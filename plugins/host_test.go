@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -83,6 +84,31 @@ func TestHostKilled(t *testing.T) {
 				t.Errorf("left behind: %v", files)
 			}
 		})
+	}
+}
+
+// Signals that go to all processes of a terminal or a service are the engine's alone; and the plugin starts where the
+// name of the directory for temporary files is too long for a socket.
+func TestSignals(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), strings.Repeat("x", 100))
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("TMPDIR", dir)
+	lib := openReference(t)
+	s, f := addFrame(t, 1000)
+	k, err := lib.Compile(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGHUP, syscall.SIGTERM} {
+		if err := syscall.Kill(lib.PID(), signal); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(30 * time.Millisecond)
+		if err := k.Run(f); err != nil {
+			t.Fatalf("after %v: %v", signal, err)
+		}
 	}
 }
 

@@ -67,10 +67,35 @@ func (k *Kernel) moderate(f *kernels.Frame) bool {
 		}
 	}
 	for i := range k.calls {
-		for _, w := range k.calls[i].Weights {
+		c := &k.calls[i]
+		if c.Op == kernels.RMSNorm && c.Eps <= 0 || c.Op == kernels.Attend && (c.Cap <= 0 || !seeing(&f.Rows)) {
+			return false // 0/0 may be right
+		}
+		for _, w := range c.Weights {
 			if !below(w.F, moderateWeight) || !below(w.Scales, moderateWeight/128) {
 				return false
 			}
+		}
+	}
+	return true
+}
+
+// seeing tells whether every row has a key that it may see.
+func seeing(rows *kernels.Rows) bool {
+	for r := range rows.N {
+		keys := rows.Pos[r] + 1 - rows.First[r]
+		if rows.Keyless[r] > 0 {
+			continue
+		}
+		if rows.Prompt[r] {
+			for _, pos := range rows.Skip[rows.Seq[r]] {
+				if pos >= rows.First[r] && pos <= rows.Pos[r] {
+					keys--
+				}
+			}
+		}
+		if keys <= 0 {
+			return false
 		}
 	}
 	return true

@@ -142,7 +142,8 @@ func (p *process) connect(ctx context.Context, inherited []*os.File) error {
 	p.client = plugin.NewClient(&plugin.ClientConfig{
 		HandshakeConfig: lend.Handshake(), Plugins: plugin.PluginSet{wire.Service: dialler{}},
 		AllowedProtocols: []plugin.Protocol{plugin.ProtocolGRPC}, AutoMTLS: true, SkipHostEnv: true, StartTimeout: p.config.Start,
-		Logger: p.journal.hclog(), SyncStdout: p.journal.written(), SyncStderr: p.journal.written(), Stderr: &lines{say: p.journal.heard},
+		UnixSocketConfig: &plugin.UnixSocketConfig{TempDir: temp()},
+		Logger:           p.journal.hclog(), SyncStdout: p.journal.written(), SyncStderr: p.journal.written(), Stderr: &lines{say: p.journal.heard},
 		RunnerFunc: func(_ hclog.Logger, command *exec.Cmd, dir string) (runner.Runner, error) {
 			// go-plugin's variables are in another command; the rest is as it was made above.
 			cmd.Env = append(cmd.Env, command.Env...)

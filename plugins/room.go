@@ -23,7 +23,7 @@ func (r *room) reserve(n int) (old uint64, err error) {
 	for size < n {
 		size *= 2
 	}
-	memory, region, err := r.shared.lend("exchange", size, true)
+	memory, region, err := r.shared.lend(purpose{name: "exchange", writable: true}, size)
 	if err != nil {
 		return 0, err
 	}

@@ -55,7 +55,7 @@ func (s *shared) give(id uint64, r *tensor.Region) error {
 		return fmt.Errorf("plugins: %w", err)
 	}
 	defer f.Close()
-	if err := s.parcel(shm.Parcel{ID: id, Size: r.Size, File: f}); err != nil {
+	if err := s.parcel(shm.Parcel{ID: id, Size: r.Size, Keep: true, File: f}); err != nil {
 		return fmt.Errorf("plugins: region %s: %w", r.Name, err)
 	}
 	s.given[id] = r
@@ -71,9 +71,16 @@ func (s *shared) parcel(p shm.Parcel) error {
 	return shm.Send(s.process.conn, p)
 }
 
-// lend makes memory for the exchange and gives it to the plugin.
-func (s *shared) lend(name string, size int, writable bool) (*shm.Memory, uint64, error) {
-	m, err := shm.New(name, size, writable)
+// purpose is what memory is made for.
+type purpose struct {
+	name     string
+	writable bool // by the plugin
+	view     bool // it becomes part of views
+}
+
+// lend makes memory and gives it to the plugin.
+func (s *shared) lend(p purpose, size int) (*shm.Memory, uint64, error) {
+	m, err := shm.New(p.name, size, p.writable)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -81,11 +88,11 @@ func (s *shared) lend(name string, size int, writable bool) (*shm.Memory, uint64
 	f, err := m.File()
 	if err == nil {
 		defer f.Close()
-		err = s.parcel(shm.Parcel{ID: id, Size: len(m.Bytes), Writable: writable, File: f})
+		err = s.parcel(shm.Parcel{ID: id, Size: len(m.Bytes), Writable: p.writable, Keep: p.view, File: f})
 	}
 	if err != nil {
 		m.Close()
-		return nil, 0, fmt.Errorf("plugins: %s: %w", name, err)
+		return nil, 0, fmt.Errorf("plugins: %s: %w", p.name, err)
 	}
 	return m, id, nil
 }

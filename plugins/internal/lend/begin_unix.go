@@ -5,6 +5,7 @@ package lend
 import (
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"sync"
 
@@ -20,6 +21,9 @@ func begin(s *server) error {
 	for fd := wire.ControlFD; fd <= wire.BellFD; fd++ {
 		unix.CloseOnExec(fd) // children of the plugin must not keep the engine's end of things open
 	}
+	// These go to all processes of a terminal or a service. What becomes of a plugin is the engine's matter, and with
+	// the engine it ends.
+	signal.Ignore(unix.SIGINT, unix.SIGHUP, unix.SIGTERM)
 	control, err := openControl()
 	if err != nil {
 		return err

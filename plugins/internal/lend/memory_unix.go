@@ -27,7 +27,7 @@ type memory struct {
 
 type region struct {
 	mem  []byte
-	file *os.File // for views
+	file *os.File // for views; nil: not kept
 	err  error    // why it could not be mapped
 }
 
@@ -53,6 +53,10 @@ func (m *memory) receive(c *net.UnixConn) error {
 		r := &region{file: p.File}
 		if r.mem, err = shm.Map(p.File, 0, p.Size, p.Writable); err != nil {
 			r.err = fmt.Errorf("plugins: region %d of %d bytes: %w", p.ID, p.Size, err)
+		}
+		if !p.Keep {
+			p.File.Close()
+			r.file = nil
 		}
 		m.mu.Lock()
 		m.regions[p.ID] = r
@@ -132,7 +136,9 @@ func (m *memory) drop(views, regions []uint64) {
 			if r.err == nil {
 				_ = shm.Unmap(r.mem)
 			}
-			r.file.Close()
+			if r.file != nil {
+				r.file.Close()
+			}
 			delete(m.regions, id)
 		}
 	}
@@ -156,6 +162,9 @@ func (m *memory) join(array, scratch place, length uint64) (whole, seen []byte, 
 	s, err := m.find(scratch.region)
 	if err != nil {
 		return nil, nil, err
+	}
+	if a.file == nil || s.file == nil {
+		return nil, nil, fmt.Errorf("plugins: a view of regions %d and %d, which are not for views", array.region, scratch.region)
 	}
 	page := uint64(os.Getpagesize())
 	from := array.offset / page * page

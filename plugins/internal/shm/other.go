@@ -33,6 +33,7 @@ type Parcel struct {
 	ID       uint64
 	Size     int // bytes
 	Writable bool
+	Keep     bool
 	File     *os.File
 }
 

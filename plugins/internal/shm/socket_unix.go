@@ -18,6 +18,7 @@ type Parcel struct {
 	ID       uint64
 	Size     int // bytes
 	Writable bool
+	Keep     bool     // the descriptor is needed after the memory has been mapped
 	File     *os.File // the receiver closes it
 }
 
@@ -70,14 +71,19 @@ func Send(c *net.UnixConn, p Parcel) error {
 	var head [parcelBytes]byte
 	binary.LittleEndian.PutUint64(head[0:], p.ID)
 	binary.LittleEndian.PutUint64(head[8:], uint64(p.Size))
-	if p.Writable {
-		head[16] = 1
-	}
+	head[16], head[17] = bit(p.Writable), bit(p.Keep)
 	n, _, err := c.WriteMsgUnix(head[:], unix.UnixRights(int(p.File.Fd())), nil)
 	if err == nil && n != len(head) {
 		err = fmt.Errorf("plugins: %d bytes of a descriptor's message sent, want %d", n, len(head))
 	}
 	return err
+}
+
+func bit(b bool) byte {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // Receive waits for a descriptor. io.EOF: the other process has closed the socket, or is no more.
@@ -100,7 +106,7 @@ func Receive(c *net.UnixConn) (Parcel, error) {
 	}
 	return Parcel{
 		ID: binary.LittleEndian.Uint64(head[0:]), Size: int(binary.LittleEndian.Uint64(head[8:])),
-		Writable: head[16] == 1, File: files[0],
+		Writable: head[16] == 1, Keep: head[17] == 1, File: files[0],
 	}, nil
 }
 
