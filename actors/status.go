@@ -15,7 +15,7 @@ type KernelStatus struct {
 	Previous   string // what a roll-back returns to
 	CanGoBack  bool   // there is such a binding
 	Swap       *SwapStatus
-	Libraries  []LibraryStatus // that are in use, by name
+	Libraries  []LibraryStatus // that are in use, or have failed, by name
 	Suspects   []Suspect
 }
 
@@ -109,6 +109,11 @@ func (b *binder) libraries() (all []LibraryStatus) {
 			l.Worst = c.Worst
 		}
 		total += c.Nanos
+	}
+	for name, r := range b.records { // those that are out of use as well
+		if !slices.ContainsFunc(all, func(l LibraryStatus) bool { return l.Library == name }) {
+			all = append(all, LibraryStatus{Library: name, Failed: true, Faults: r.faults, Restarts: r.restarts})
+		}
 	}
 	for i := range all {
 		if total > 0 {

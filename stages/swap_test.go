@@ -148,7 +148,6 @@ func (w *whole) install(generation uint64, b stages.Bindings) *stages.Program {
 
 // run takes a prompt of 17 tokens through the model and returns its logits.
 func (w *whole) run(generation uint64) (logits []float32, err error) {
-	w.t.Helper()
 	b := w.batch
 	b.Reset(generation+1, generation)
 	b.AddSequence([]int32{2, 1}, nil, router.Uniform(2))
@@ -158,6 +157,27 @@ func (w *whole) run(generation uint64) (logits []float32, err error) {
 			b.AddDraw(stages.Draw{Kind: stages.Logits})
 		}
 	}
+	return w.forward()
+}
+
+// next takes one more token, which sees all keys and values that run has stored.
+func (w *whole) next(generation uint64) []float32 {
+	w.t.Helper()
+	b := w.batch
+	b.Reset(generation+1, generation)
+	b.AddSequence([]int32{2, 1}, nil, router.Uniform(2))
+	b.AddRow(0, stages.Row{Token: 44, Pos: 17})
+	b.AddDraw(stages.Draw{Kind: stages.Logits})
+	logits, err := w.forward()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return logits
+}
+
+func (w *whole) forward() (logits []float32, err error) {
+	w.t.Helper()
+	b := w.batch
 	b.Seal()
 	w.seen = w.seen[:0]
 	for {
@@ -284,13 +304,16 @@ func TestTrialThatDiffers(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newWhole(t, "ref", kernels.Int8)
 			want := w.must(0, nil)
-			all := slices.Clone(w.seen)
+			all, then := slices.Clone(w.seen), w.next(0)
 			trial := bound(t, "bent/a")
 			w.install(1, stages.Bindings{Serve: bound(t, "ref"), Trial: &trial})
 			bend = tt.bend
 			w.must(1, want)
 			if !sameBits(w.seen, all) {
 				t.Error("something on the way is not what serves")
+			}
+			if !sameBits(w.next(0), then) {
+				t.Error("keys or values in the cache are not those of what serves")
 			}
 			if len(w.reports) != 1 {
 				t.Fatalf("reports %v, want one: behind it nothing is compared", w.reports)
@@ -351,22 +374,33 @@ func TestVerifyMendsTheBatch(t *testing.T) {
 	for name, b := range map[string]func(string, kernels.Segment, *kernels.Frame) error{
 		"output": flip("bent/a", kernels.Add, 1, 0, 30),
 		"expert": flip("bent/a", kernels.Expert, 1, 0, 30),
+		"keys": func(name string, s kernels.Segment, f *kernels.Frame) error {
+			for _, c := range s.Calls {
+				if name == "bent/a" && c.Op == kernels.Attend && c.Layer == 1 {
+					f.Cache.Layers[1].K32[2*f.Cache.BlockSize()+7] *= -3 // block 2 is the first: position 7
+				}
+			}
+			return nil
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWhole(t, "ref", kernels.Exact)
 			want := w.must(0, nil)
-			all := slices.Clone(w.seen)
+			all, then := slices.Clone(w.seen), w.next(0)
 			back := bound(t, "ref")
 			w.install(1, stages.Bindings{Serve: bound(t, "bent/a"), Back: &back})
 			w.install(2, stages.Bindings{Serve: bound(t, "bent/a"), Back: &back, Verify: 1})
 			w.must(2, want)
 			bend = b
-			if got := w.must(1, nil); sameBits(got, want) {
+			if w.must(1, nil); sameBits(w.next(0), then) {
 				t.Fatal("unverified, the fault does not show: the test is blind")
 			}
 			w.must(2, want)
 			if !sameBits(w.seen, all) {
 				t.Error("something on the way is not what the earlier library computes")
+			}
+			if !sameBits(w.next(0), then) {
+				t.Error("keys or values in the cache are not those of the earlier library")
 			}
 			if len(w.reports) != 1 || w.reports[0].Library != "bent/a" || w.reports[0].Role != stages.Serving || w.reports[0].Err != nil || w.reports[0].Difference.Layer != 1 {
 				t.Errorf("reports %+v, want that bent/a differs in layer 1", w.reports)
