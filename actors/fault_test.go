@@ -106,6 +106,9 @@ func atHome(t *testing.T, e *Engine) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if !e.binder.ledger.idle() {
+		t.Error("the ledger has batches on their way")
+	}
 	if s.Sched.InFlight != 0 || s.Sched.Cache.Lent != 0 {
 		t.Errorf("%d batches in flight, %d cache blocks lent, want none", s.Sched.InFlight, s.Sched.Cache.Lent)
 	}

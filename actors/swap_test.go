@@ -513,6 +513,15 @@ func TestThousandSwaps(t *testing.T) {
 	if f1 != f0 || u1 != u0 || o1 != o0 || g1 > g0+3 { // a goroutine or two of the test are about to end
 		t.Errorf("%d goroutines, %d files, %d kernels, %d entries, before %d, %d, %d, %d", g1, f1, u1, o1, g0, f0, u0, o0)
 	}
+	s, err := e.Kernels(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range s.Libraries {
+		if want := strings.Count(l.Library, "plugin"); len(l.PIDs) != want {
+			t.Errorf("%s has %d processes, want %d", l.Library, len(l.PIDs), want)
+		}
+	}
 	for _, l := range []*lender{a, b} { // the binding that a roll-back would return to holds each on one device
 		if n := l.opened.Load() - l.closed.Load(); n != 1 || l.opened.Load() < 20 {
 			t.Errorf("%s: opened %d times, %d of them still open, want 1", l.name, l.opened.Load(), n)

@@ -27,6 +27,8 @@ var (
 	closed  []string // libraries, in order
 	compile int      // how often anything was compiled
 	loose   = map[string]bool{}
+	idle    = map[string]bool{} // write nothing
+	forgets = map[string]bool{} // store no keys
 )
 
 func init() {
@@ -71,6 +73,14 @@ type bentKernel struct {
 }
 
 func (k bentKernel) Run(f *kernels.Frame) error {
+	if idle[k.name] {
+		return nil
+	}
+	if forgets[k.name] && has(k.segment, kernels.Attend) {
+		for i := range f.Cache.Layers {
+			defer copy(f.Cache.Layers[i].K32, slices.Clone(f.Cache.Layers[i].K32))
+		}
+	}
 	if err := k.Kernel.Run(f); err != nil || bend == nil {
 		return err
 	}
@@ -94,6 +104,8 @@ func newWhole(t *testing.T, binding string, arith kernels.Arith) *whole {
 	t.Helper()
 	bend, closed, compile = nil, nil, 0
 	clear(loose)
+	clear(idle)
+	clear(forgets)
 	c := toy.Config()
 	w := &whole{t: t, plan: model.NewPlan(c), libs: stages.OpenLibraries(arith, bound(t, binding), kernels.SameThreads(1))}
 	w.libs.Limits = stages.Limits{Rows: 20, Draws: 3, Sequences: 2, Experts: 5}
@@ -330,6 +342,29 @@ func TestTrialThatDiffers(t *testing.T) {
 				t.Error("the tally does not say so")
 			}
 		})
+	}
+}
+
+func has(s kernels.Segment, op kernels.Op) bool {
+	return slices.ContainsFunc(s.Calls, func(c kernels.Call) bool { return c.Op == op })
+}
+
+// What a library on trial does not write is found, even where it wrote the right thing the last time.
+func TestTrialThatDoesNotWrite(t *testing.T) {
+	for what, lazy := range map[string]map[string]bool{"head row ": idle, "attend layer 0 keys row ": forgets} {
+		w := newWhole(t, "ref", kernels.Exact)
+		want := w.must(0, nil)
+		trial := bound(t, "ref,attend=bent/a")
+		if strings.HasPrefix(what, "head") { // whose slot nobody else writes
+			trial = bound(t, "ref,head=bent/a")
+		}
+		w.install(1, stages.Bindings{Serve: bound(t, "ref"), Trial: &trial})
+		w.must(1, want)
+		lazy["bent/a"] = true
+		w.must(1, want)
+		if len(w.reports) != 1 || !strings.HasPrefix(w.reports[0].Difference.String(), what) {
+			t.Errorf("reports %v, want a difference at %s", w.reports, what)
+		}
 	}
 }
 
