@@ -377,7 +377,7 @@ func TestTrialThatIsClose(t *testing.T) {
 		t.Run(fmt.Sprint(tt.part), func(t *testing.T) {
 			w := newWhole(t, "ref", kernels.Int8)
 			loose["bent/a"] = true
-			trial := bound(t, "expert=bent/a")
+			trial := bound(t, "ref,expert=bent/a")
 			w.install(1, stages.Bindings{Serve: bound(t, "ref"), Trial: &trial})
 			bend = func(name string, s kernels.Segment, f *kernels.Frame) error {
 				if name != "bent/a" {
