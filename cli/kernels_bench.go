@@ -55,6 +55,7 @@ troupe kernels bench bin/plugins/mine --rows 1,8`,
 			&cli.StringFlag{Name: "arith", Value: "int8", Usage: "`NAME` arithmetic: exact, int8 or reference"},
 			&cli.IntFlag{Name: "threads", Usage: "threads", DefaultText: "the cores, less one from 8 on"},
 			&cli.IntFlag{Name: "reps", Value: 7, Usage: "samples of each"},
+			opFlag(),
 			jsonFlag("print one JSON object instead of a table"),
 		}, pluginFlags("")...),
 		Action: p.kernelsBench,
@@ -84,8 +85,11 @@ func (p *program) kernelsBench(c *cli.Context) error {
 		return usagef("%d arguments, want one OP of %s, or one LIBRARY or FILE", c.NArg(), opNames())
 	}
 	op, err := parseOp(c.Args().First())
-	if err != nil {
+	switch {
+	case err != nil:
 		return p.benchLibrary(c)
+	case c.IsSet("op"):
+		return usagef("--op: with the op %v there are no others: it is for libraries", op)
 	}
 	o, err := p.readOpBench(c, op)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -39,7 +40,14 @@ func (p *program) benchLibrary(c *cli.Context) error {
 	for _, v := range judged {
 		r.Libraries = append(r.Libraries, v.Name)
 	}
+	ops, err := readOps(c)
+	if err != nil {
+		return err
+	}
 	for op := range kernels.NumOps {
+		if ops != nil && !slices.Contains(ops, op) {
+			continue
+		}
 		o, err := p.readOpBench(c, op)
 		if err != nil {
 			return err

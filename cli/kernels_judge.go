@@ -32,7 +32,7 @@ The exit code is 1 when the promise was not kept.
 troupe kernels test cpu/generic
 troupe kernels test bin/plugins/mine --op expert,linear --arith int8 --json`,
 		Flags: append([]cli.Flag{
-			&cli.StringFlag{Name: "op", Usage: "`LIST` of ops: " + opNames(), DefaultText: "all"},
+			opFlag(),
 			&cli.StringFlag{Name: "arith", Usage: "`LIST` of arithmetics: exact, int8, reference", DefaultText: "all"},
 			&cli.StringFlag{Name: "threads", Usage: "`LIST` of numbers of threads that it is judged with", Value: "1,2,3"},
 			jsonFlag("print one JSON object instead of a table"),
@@ -90,15 +90,28 @@ func (p *program) judge(c *cli.Context, s kerneltest.Suite, v kernels.Variant) e
 	return err
 }
 
-func readSuite(c *cli.Context) (s kerneltest.Suite, err error) {
-	if c.IsSet("op") {
-		for name := range strings.SplitSeq(c.String("op"), ",") {
-			op, err := parseOp(strings.TrimSpace(name))
-			if err != nil {
-				return s, badFlag("op", err)
-			}
-			s.Ops = append(s.Ops, op)
+func opFlag() cli.Flag {
+	return &cli.StringFlag{Name: "op", Usage: "`LIST` of ops of the library: " + opNames(), DefaultText: "all"}
+}
+
+// readOps reads --op; nil is all.
+func readOps(c *cli.Context) (ops []kernels.Op, err error) {
+	if !c.IsSet("op") {
+		return nil, nil
+	}
+	for name := range strings.SplitSeq(c.String("op"), ",") {
+		op, err := parseOp(strings.TrimSpace(name))
+		if err != nil {
+			return nil, badFlag("op", err)
 		}
+		ops = append(ops, op)
+	}
+	return ops, nil
+}
+
+func readSuite(c *cli.Context) (s kerneltest.Suite, err error) {
+	if s.Ops, err = readOps(c); err != nil {
+		return s, err
 	}
 	if c.IsSet("arith") {
 		for name := range strings.SplitSeq(c.String("arith"), ",") {
