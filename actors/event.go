@@ -37,7 +37,7 @@ type KernelEvent struct {
 	Launches   uint64        // verify: of the libraries of the binding, as what serves
 	Share      float64       // verify: of the time spent in kernels since the start, theirs
 	Fault      string        // crash, hang, lie, lost, error
-	Lost       time.Duration // from the fault to the end of the calls' second run
+	Lost       time.Duration // from the begin of the run that failed to the end of the one that did not
 	From, To   uint64        // generations that ran under a library found wrong
 	Reason     string
 }

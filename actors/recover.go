@@ -97,8 +97,8 @@ func (b *binder) enough(why error) bool {
 	return true
 }
 
-// wait is how long a library that failed is left alone.
-func (b *binder) wait() time.Duration { return b.options.Backoff << min(max(b.faults-1, 0), 20) }
+// wait is how long a library that failed is left alone: no longer than 64 times the first pause.
+func (b *binder) wait() time.Duration { return b.options.Backoff << min(max(b.faults-1, 0), 6) }
 
 // step has an earlier binding serve.
 func (b *binder) step(to kernels.Binding) {

@@ -31,14 +31,14 @@ type Options struct {
 	Wrap  stages.Wrap  // may be nil: around every op's kernel, for measurements
 	Log   *slog.Logger // may be nil
 
-	// Events is told what becomes of bindings, in order, on a goroutine of its own. May be nil.
+	// Events is told what becomes of bindings, in order, on a goroutine of its own. Stop waits for it. May be nil.
 	Events func(KernelEvent)
 	// VerifyFraction is the share of batches for which the library before the one that serves runs beside it and is
 	// compared, as long as there is one. 0: 1/64; below 0: none.
 	VerifyFraction float64
 	// MaxFaults is how often a promoted binding may fail before it is rolled back for good. 0: 3.
 	MaxFaults int
-	// Backoff is how long a library that failed is left alone, doubled each time. 0: 100 ms.
+	// Backoff is how long a library that failed is left alone, doubled each time up to 64 times as long. 0: 100 ms.
 	Backoff time.Duration
 
 	newLane func() runner // nil: newLane

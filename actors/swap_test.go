@@ -528,3 +528,81 @@ func TestThousandSwaps(t *testing.T) {
 		}
 	}
 }
+
+// A swap that comes while a library recovers waits for that.
+func TestSwapDuringRecovery(t *testing.T) {
+	w := toy.Weights(toy.Config(), toy.Int8, 1)
+	a := lend(t, "a")
+	o := pipeline.options(t, w, kernels.Int8, "ref,expert=plugin:a")
+	events := newDiary(&o)
+	e := start(t, o)
+	var dead atomic.Bool
+	a.set(func(s kernels.Segment, f *kernels.Frame) error {
+		if dead.Swap(true) {
+			return nil
+		}
+		return crash(s, f)
+	})
+	serve(t, e, []sched.Request{simple(text(1, 8), 2)})
+	events.await(t, StepFault, 1)
+	stop := traffic(t, e, loopOutcomes(t, w, kernels.Int8))
+	defer stop()
+	second := make(chan error)
+	go func() { second <- e.Swap(t.Context(), Change{Binding: bindingOf(t, "head=cpu/generic")}) }()
+	first := e.Swap(t.Context(), Change{Binding: bindingOf(t, "attend=cpu/generic")})
+	if other := <-second; first != nil && other != nil || first != nil && !errors.Is(first, ErrBusy) || other != nil && !errors.Is(other, ErrBusy) {
+		t.Errorf("swaps while a library recovers: %v and %v, want at most one to be refused, as busy", first, other)
+	}
+	again := events.all(StepPromote)
+	if len(again) < 2 || again[0].Binding != "ref,expert=plugin:a" {
+		t.Errorf("promotions %+v, want the library that recovers before the swap", again)
+	}
+}
+
+// A library that fails behind the one that serves harms nobody; after as many faults as may be, nothing goes back to it.
+func TestFaultsBehind(t *testing.T) {
+	w := toy.Weights(toy.Config(), toy.Int8, 1)
+	a := lend(t, "a")
+	lend(t, "b")
+	o := pipeline.options(t, w, kernels.Int8, "ref,expert=plugin:a")
+	o.VerifyFraction = 1
+	events := newDiary(&o)
+	e := start(t, o)
+	stop := traffic(t, e, loopOutcomes(t, w, kernels.Int8))
+	if err := swapTo(e, t, "expert=plugin:b", 1); err != nil {
+		t.Fatal(err)
+	}
+	a.set(crash)
+	for {
+		s, err := e.Kernels(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.Binding != "ref,expert=plugin:b" {
+			t.Fatalf("%q serves, want plugin:b to go on", s.Binding)
+		}
+		if !strings.Contains(s.Previous, "plugin") {
+			break
+		}
+	}
+	if n := len(events.all(StepFault)); n < 3 {
+		t.Errorf("%d faults, want 3 at least", n)
+	}
+	stop()
+	if err := e.Rollback(t.Context(), "test"); err != nil {
+		t.Error(err)
+	}
+	if s, err := e.Kernels(t.Context()); err != nil || strings.Contains(s.Binding, "plugin") {
+		t.Errorf("status %+v, error %v, want nothing lent", s, err)
+	}
+}
+
+// How long a library is left alone has a bound.
+func TestBackoff(t *testing.T) {
+	b := &binder{options: &Options{Backoff: time.Millisecond}}
+	for faults, want := range []time.Duration{1, 1, 2, 4, 8, 16, 32, 64, 64, 64} {
+		if b.faults = faults; b.wait() != want*time.Millisecond {
+			t.Errorf("%d faults: %v, want %v", faults, b.wait(), want*time.Millisecond)
+		}
+	}
+}

@@ -28,7 +28,7 @@ type Report struct {
 	Difference Difference
 	// Rescued is who ran the calls again; "": nobody could, and the batch has failed, or none was needed.
 	Rescued string
-	Lost    int64 // nanoseconds from the failure to the end of the calls' second run
+	Lost    int64 // nanoseconds from the begin of the run that failed to the end of the one that did not
 
 	library *library
 }

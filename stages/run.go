@@ -66,29 +66,26 @@ type failure struct {
 // serve runs the first of the chain that can. One that has failed is left alone as long as there is another.
 func (s *Programs) serve(pc *piece, x *pass, f *kernels.Frame) (*unit, int64, error) {
 	var failed []failure
-	var noticed int64
+	timed := x.timed || len(pc.chain) > 1
+	first := s.now(timed)
+	begin := first
 	for i, u := range pc.chain {
 		if u.lib.failed && i < len(pc.chain)-1 {
 			continue
 		}
-		timed := x.timed || failed != nil
-		begin := s.now(timed)
 		err := u.run(f)
 		if err == nil {
 			end := s.now(timed)
 			u.lib.count.launch(x, end-begin)
 			if failed != nil {
-				s.report(pc, x, failed, u, end-noticed)
+				s.report(pc, x, failed, u, end-first)
 			}
 			return u, end - begin, nil
 		}
 		if errors.Is(err, errUnreadable) {
 			return nil, 0, err
 		}
-		if failed == nil {
-			noticed = s.now(true)
-		}
-		failed = append(failed, failure{i, err})
+		failed, begin = append(failed, failure{i, err}), s.now(timed)
 	}
 	s.report(pc, x, failed, nil, 0)
 	err := failed[0].err
