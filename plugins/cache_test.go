@@ -156,9 +156,9 @@ func TestCache(t *testing.T) {
 
 // After a fault, cache and outputs are as before: another library can run the same call.
 func TestCacheAfterFault(t *testing.T) {
-	for _, mode := range []string{"nan", "panic", "lazy", "sigkill"} {
+	for _, mode := range []string{"nan", "nan key", "panic", "lazy", "sigkill"} {
 		for _, arena := range []bool{false, true} {
-			want, got := newAttention(t, true, false, 1), newAttention(t, true, arena, 1)
+			want, got := newAttention(t, arena, false, 1), newAttention(t, arena, arena, 1)
 			var fault *kernels.Fault
 			if err := got.run(t, reference(Config{Args: []string{mode}, Deadline: time.Minute}), 1); !errors.As(err, &fault) {
 				t.Errorf("%s: %v, want a fault", mode, err)

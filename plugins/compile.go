@@ -24,6 +24,7 @@ type Kernel struct {
 	layers  []int          // whose caches are used
 	parts   bool           // the slots of experts' parts hold the rows of the work alone
 	macs    int            // multiplications a row, of matrices
+	bytes   int            // of weights
 	held    *held
 	cleanup runtime.Cleanup
 
@@ -88,11 +89,11 @@ func (l *Library) Compile(s kernels.Segment) (kernels.Kernel, error) {
 		l.trash.add(h)
 		return nil, err
 	}
-	return l.kernel(s.Calls, h), nil
+	return l.kernel(s.Calls, h, r.bytes), nil
 }
 
-func (l *Library) kernel(calls []kernels.Call, h *held) *Kernel {
-	k := &Kernel{lib: l, id: h.kernel, calls: slices.Clone(calls), held: h}
+func (l *Library) kernel(calls []kernels.Call, h *held, bytes int) *Kernel {
+	k := &Kernel{lib: l, id: h.kernel, calls: slices.Clone(calls), held: h, bytes: bytes}
 	foot := kernels.FootprintOf(calls)
 	mark := func(slots []kernels.Slot, u use) {
 		for _, s := range slots {
@@ -125,16 +126,17 @@ func (l *Library) kernel(calls []kernels.Call, h *held) *Kernel {
 		}
 	}
 	k.buffers, k.views = make([]buffer, len(k.slots)), make([]cacheUse, len(k.layers))
-	k.cleanup = runtime.AddCleanup(k, l.trash.add, h)
+	k.cleanup = runtime.AddCleanup(k, func(h *held) { l.trash.add(h) }, h)
 	return k
 }
 
-// Close has the plugin forget the kernel. It must not run any more. A kernel that nobody holds any more is
+// Close has the plugin forget the kernel, soon. It must not run any more. A kernel that nobody holds any more is
 // forgotten as well, some time later.
 func (k *Kernel) Close() error {
 	k.cleanup.Stop()
-	k.lib.trash.add(k.held)
-	k.lib.collect(false)
+	if k.lib.trash.add(k.held) == trashMin {
+		k.lib.sweeps.Go(func() { k.lib.collect(true) }) // a lane must not wait for it
+	}
 	return nil
 }
 

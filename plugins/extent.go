@@ -54,9 +54,10 @@ func extent(c *kernels.Call, at int, f *kernels.Frame) int {
 }
 
 // Time that a call may take besides the deadline, by what it has to do: about what one slow core takes for the
-// plainest of kernels, on a busy machine.
+// plainest of kernels, on a busy machine, and for weights that a slow disk has yet to deliver.
 const (
 	timePerMAC   = 5 * time.Nanosecond
+	timePerByte  = 20 * time.Nanosecond // of weights
 	maxAllowance = 10 * time.Minute
 )
 
@@ -81,5 +82,5 @@ func (k *Kernel) allowance(f *kernels.Frame) time.Duration {
 		}
 		macs += 2 * float64(keys) * float64(c.Heads*c.KeySize)
 	}
-	return time.Duration(min(macs*float64(timePerMAC), float64(maxAllowance)))
+	return time.Duration(min(macs*float64(timePerMAC)+float64(k.bytes)*float64(timePerByte), float64(maxAllowance)))
 }

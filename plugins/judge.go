@@ -9,7 +9,7 @@ import (
 	"troupe/tensor"
 )
 
-// judge looks for outputs that are not finite, which those that a kernel leaves out are as well. They are a lie
+// judge looks for outputs, and keys and values, that are not finite, which those that a kernel leaves out are as well. They are a lie
 // where everything that went in is of a size from which no op of the table makes such numbers.
 func (k *Kernel) judge(f *kernels.Frame) error {
 	for s := range k.buffers {
@@ -26,7 +26,45 @@ func (k *Kernel) judge(f *kernels.Frame) error {
 		}
 		return fmt.Errorf("element %d of buffer %d is %v, or was not written, while all inputs are finite", at, s, b.mine[at])
 	}
+	if len(k.views) > 0 {
+		return k.lib.caches.judgeStored(k, f)
+	}
 	return nil
+}
+
+// judgeStored looks at the keys and values that the rows have stored.
+func (s *caches) judgeStored(k *Kernel, f *kernels.Frame) error {
+	g := geometryOf(f.Cache)
+	for i := range k.views {
+		u := &k.views[i]
+		for r := range f.Rows.N {
+			keys, values, pos := s.stored(u, g, &f.Rows, r)
+			ok := false
+			if f.Cache.Half {
+				ok = positionFinite(f.Cache, numbers[uint16](keys), numbers[uint16](values), pos, 0x7f80)
+			} else {
+				ok = positionFinite(f.Cache, numbers[uint32](keys), numbers[uint32](values), pos, 0x7f800000)
+			}
+			if !ok && k.moderate(f) {
+				return fmt.Errorf("attend: layer %d: what is stored for row %d is not finite, while all inputs are", u.layer, r)
+			}
+		}
+	}
+	return nil
+}
+
+// positionFinite looks at one position of a block: no exponent is all ones.
+func positionFinite[T uint16 | uint32](c *kernels.Cache, keys, values []T, pos int, exponent T) bool {
+	const n = kernels.BlockTokens
+	for h := range c.KVHeads {
+		at := h * c.KeySize * n
+		for d, v := range values[at+pos*c.KeySize:][:c.KeySize] {
+			if v&exponent == exponent || keys[at+d*n+pos]&exponent == exponent {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // finite tells whether all numbers are: none has an exponent of ones. Two at a time, the exponents plus one

@@ -35,6 +35,7 @@ type Library struct {
 	failed  atomic.Pointer[kernels.Fault]
 	stats   counters
 	trash   trash
+	sweeps  sync.WaitGroup // of trash
 }
 
 var _ kernels.Library = (*Library)(nil)
@@ -88,6 +89,7 @@ func (l *Library) Close() error {
 	}
 	l.failed.CompareAndSwap(nil, &kernels.Fault{Library: l.name, Kind: kernels.Lost, Err: errors.New("it is closed")})
 	l.process.end()
+	l.sweeps.Wait()
 	l.lane.Lock()
 	defer l.lane.Unlock()
 	l.caches.close()
@@ -134,14 +136,13 @@ func (l *Library) controlFault(ctx context.Context, what string, err error) erro
 
 // Stats counts the calls of a library.
 type Stats struct {
-	Calls      int64
-	BytesIn    int64         // copied into shared memory
-	BytesOut   int64         // copied out of it
-	Kernel     time.Duration // in the plugin's kernels
-	RoundTrip  time.Duration // from the doorbell to the answer, Kernel included
-	Constants  int64         // bytes of weights and tables that had to be copied, at present
-	Compiled   int64         // kernels
-	PluginsPID int
+	Calls     int64
+	BytesIn   int64         // copied into shared memory
+	BytesOut  int64         // copied out of it
+	Kernel    time.Duration // in the plugin's kernels
+	RoundTrip time.Duration // from the doorbell to the answer, Kernel included
+	Constants int64         // bytes of weights and tables that had to be copied, at present
+	Compiled  int64         // kernels
 }
 
 type counters struct {
@@ -153,6 +154,6 @@ func (l *Library) Stats() Stats {
 	s := &l.stats
 	return Stats{
 		Calls: s.calls.Load(), BytesIn: s.in.Load(), BytesOut: s.out.Load(), Kernel: time.Duration(s.kernel.Load()),
-		RoundTrip: time.Duration(s.trip.Load()), Constants: l.consts.bytes(), Compiled: int64(l.kernels.Load()), PluginsPID: l.PID(),
+		RoundTrip: time.Duration(s.trip.Load()), Constants: l.consts.bytes(), Compiled: int64(l.kernels.Load()),
 	}
 }

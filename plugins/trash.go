@@ -16,11 +16,12 @@ type trash struct {
 	regions []uint64
 }
 
-// add is called for a kernel that is no more.
-func (t *trash) add(h *held) {
+// add is called for a kernel that is no more, and returns how many there are.
+func (t *trash) add(h *held) int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.held = append(t.held, h)
+	return len(t.held)
 }
 
 // forget is for views and regions.

@@ -80,6 +80,7 @@ var inKernel = map[string]func(k *kernel, f *kernels.Frame) error{
 	"lazy":      func(*kernel, *kernels.Frame) error { return nil },
 	"nan":       odd(float32(math.NaN())),
 	"inf":       odd(float32(math.Inf(-1))),
+	"nan key":   func(k *kernel, f *kernels.Frame) error { return badKey(k, f) },
 	"truncate":  func(k *kernel, f *kernels.Frame) error { truncate(); return k.Kernel.Run(f) },
 	"reopen":    func(k *kernel, f *kernels.Frame) error { reopen(); return k.Kernel.Run(f) },
 	"late":      func(k *kernel, f *kernels.Frame) error { time.Sleep(300 * time.Millisecond); return k.Kernel.Run(f) },
@@ -110,6 +111,19 @@ func odd(x float32) func(*kernel, *kernels.Frame) error {
 		out[len(out)-1] = x
 		return err
 	}
+}
+
+// badKey computes, and then spoils a key that was stored.
+func badKey(k *kernel, f *kernels.Frame) error {
+	err := k.Kernel.Run(f)
+	l, block := f.Cache.Layers[k.calls[0].Layer], f.Rows.Tables[0][f.Rows.Pos[0]/kernels.BlockTokens]
+	at := int(block)*f.Cache.BlockSize() + int(f.Rows.Pos[0])%kernels.BlockTokens
+	if f.Cache.Half {
+		l.K16[at] = 0x7fc0
+	} else {
+		l.K32[at] = float32(math.NaN())
+	}
+	return err
 }
 
 // truncate tries to change the size of everything that the process holds.
