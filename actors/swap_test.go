@@ -325,6 +325,34 @@ func TestSwapsThatAreNotDone(t *testing.T) {
 	})
 }
 
+// An engine that is stopped while a library opens waits for that, and says so.
+func TestStopWhileOpening(t *testing.T) {
+	a := lend(t, "a")
+	opening, open := make(chan struct{}), make(chan struct{})
+	a.open(func() error { close(opening); <-open; return nil })
+	e := start(t, plain.options(t, toy.Weights(toy.Config(), toy.Int8, 1), kernels.Int8, "ref"))
+	done := make(chan error, 1)
+	go func() { done <- e.Swap(t.Context(), Change{Binding: bindingOf(t, "plugin:a")}) }()
+	<-opening
+	ctx, cancel := context.WithCancel(t.Context())
+	phases := make(chan error, 1)
+	go func() { phases <- e.Stop(ctx) }()
+	for e.phase.Load() != "waiting for libraries" {
+		runtime.Gosched()
+	}
+	cancel()
+	if err := <-phases; !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "waiting for libraries") {
+		t.Errorf("error %v, want one that says what it waits for", err)
+	}
+	close(open)
+	if err := stop(e); err != nil {
+		t.Error(err)
+	}
+	if err := <-done; !errors.Is(err, ErrStopped) {
+		t.Errorf("the swap: error %v, want ErrStopped", err)
+	}
+}
+
 // What is warm has been opened before, and is opened no second time.
 func TestWarm(t *testing.T) {
 	a := lend(t, "a")
