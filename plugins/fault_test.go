@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -85,7 +86,7 @@ func TestFaults(t *testing.T) {
 		{"segv", patient, kernels.Crash, "SIGSEGV"},
 		{"sigill", patient, kernels.Crash, "SIGILL"},
 		{"sigkill", patient, kernels.Crash, "killed"},
-		{"sigstop", short, kernels.Hang, "no sign of life"},
+		{"sigstop", short, kernels.Hang, "no "},
 		{"leave", patient, kernels.Crash, "exit status 0"},
 		{"sleep", short, kernels.Hang, "no answer within"},
 		{"spin", short, kernels.Hang, "no "},
@@ -273,6 +274,48 @@ func TestCompileAndCloseFaults(t *testing.T) {
 			}
 			if alive(lib.(*Library).PID()) {
 				t.Error("the process is still there")
+			}
+		})
+	}
+}
+
+// Closing ends what should not be under way any more: with errors, and nothing else.
+func TestCloseUnderWay(t *testing.T) {
+	for _, mode := range []string{"sleep", "compile sleep", ""} {
+		t.Run(mode, func(t *testing.T) {
+			clean(t)
+			lib, err := reference(Config{Args: []string{mode}, Deadline: time.Minute}).Open(kernels.SameThreads(1))
+			if err != nil {
+				t.Fatal(err)
+			}
+			s, f := addFrame(t, 100)
+			var wg sync.WaitGroup
+			wg.Go(func() {
+				for {
+					k, err := lib.Compile(s)
+					for err == nil {
+						err = k.Run(f)
+						if err == nil && mode == "" {
+							_ = k.(*Kernel).Close()
+							break
+						}
+					}
+					var fault *kernels.Fault
+					if err != nil {
+						if !errors.As(err, &fault) {
+							t.Errorf("%v, want a fault", err)
+						}
+						return
+					}
+				}
+			})
+			time.Sleep(50 * time.Millisecond)
+			if err := lib.Close(); err != nil && mode != "sleep" && mode != "compile sleep" {
+				t.Error(err)
+			}
+			wg.Wait()
+			if err := lib.Close(); err != nil {
+				t.Errorf("closed twice: %v", err)
 			}
 		})
 	}

@@ -88,7 +88,10 @@ func (l *Library) Close() error {
 		}
 	}
 	l.failed.CompareAndSwap(nil, &kernels.Fault{Library: l.name, Kind: kernels.Lost, Err: errors.New("it is closed")})
+	l.process.kill()
+	l.lane.Lock() // a call that should not be under way any more has an answer now: that the process is gone
 	l.process.end()
+	l.lane.Unlock()
 	l.sweeps.Wait()
 	l.lane.Lock()
 	defer l.lane.Unlock()
@@ -125,6 +128,8 @@ func (l *Library) controlFault(ctx context.Context, what string, err error) erro
 	// The other side sees the end of the time too, and may say so first.
 	code := status.Code(err)
 	switch {
+	case l.failed.Load() != nil:
+		return l.lost()
 	case ctx.Err() != nil || code == codes.DeadlineExceeded || code == codes.Canceled:
 		return l.fail(kernels.Hang, fmt.Errorf("%s: no answer in time: %w", what, controlError(err)))
 	case l.process.dies(err):

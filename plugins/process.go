@@ -45,6 +45,9 @@ type process struct {
 	gone     atomic.Bool // the process has ended, or is about to
 	watchers sync.WaitGroup
 	ended    sync.Once
+
+	mu     sync.Mutex
+	closed bool // the page is no more
 }
 
 // numberGone in the place of an answer's number wakes who waits for it: the process is no more.
@@ -78,51 +81,55 @@ func start(ctx context.Context, c Config) (*process, error) {
 
 // prepare makes what both processes share; the files are for the other one, in the order of wire.ControlFD on.
 func (p *process) prepare() (inherited []*os.File, err error) {
-	defer func() {
+	steps := []func() (*os.File, error){p.makePage, p.makeSocket, p.makeAlive}
+	if !p.futex() {
+		steps = append(steps, p.makeBell)
+	}
+	for _, step := range steps {
+		f, err := step()
 		if err != nil {
 			for _, f := range inherited {
 				f.Close()
 			}
-			inherited = nil
+			return nil, err
 		}
-	}()
-	add := func(f *os.File, e error) {
-		if e == nil {
-			inherited = append(inherited, f)
-		} else if err == nil {
-			err = e
-		}
+		inherited = append(inherited, f)
 	}
+	return inherited, nil
+}
+
+func (p *process) makePage() (*os.File, error) {
+	var err error
 	if p.page, err = shm.New("control", wire.ControlBytes, true); err != nil {
-		return inherited, err
+		return nil, err
 	}
 	p.words = wire.NewControl(p.page.Bytes)
-	add(p.page.File())
-	var far *os.File
-	if p.conn, far, err = shm.Pair(); err != nil {
-		return inherited, err
-	}
-	add(far, nil)
-	var theirs *os.File
-	if theirs, p.alive, err = os.Pipe(); err != nil {
-		return inherited, err
-	}
-	add(theirs, nil)
 	p.bell = doorbell.Bell{Out: &p.words.Request, In: &p.words.Response, Wake: doorbell.Futex{}}
-	if p.futex() {
-		return inherited, err
+	return p.page.File()
+}
+
+func (p *process) makeSocket() (far *os.File, err error) {
+	p.conn, far, err = shm.Pair()
+	return far, err
+}
+
+func (p *process) makeAlive() (far *os.File, err error) {
+	far, p.alive, err = os.Pipe()
+	return far, err
+}
+
+func (p *process) makeBell() (*os.File, error) {
+	near, far, err := shm.Sockets("bell")
+	if err != nil {
+		return nil, err
 	}
-	var near *os.File
-	if near, far, err = shm.Sockets("bell"); err != nil {
-		return inherited, err
-	}
-	add(far, nil)
 	if p.socket, err = doorbell.NewSocket(near); err != nil {
 		near.Close()
-		return inherited, err
+		far.Close()
+		return nil, err
 	}
 	p.bell.Wake = p.socket
-	return inherited, err
+	return far, nil
 }
 
 // futex tells which doorbell is used; the variable is for tests of the slower one.
@@ -232,6 +239,11 @@ func (p *process) watchExit() {
 // lose wakes who waits for an answer that will not come.
 func (p *process) lose() {
 	p.gone.Store(true)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return
+	}
 	p.words.Response.Number.Store(numberGone)
 	p.bell.Wake.Wake(&p.words.Response)
 }
@@ -239,7 +251,7 @@ func (p *process) lose() {
 // kill ends the process in whatever state it is.
 func (p *process) kill() { _ = p.child.Kill(context.Background()) }
 
-// end gives back all that start has taken.
+// end gives back all that start has taken. No call may be under way.
 func (p *process) end() {
 	p.ended.Do(func() {
 		if p.child != nil && p.child.exited != nil {
@@ -260,6 +272,9 @@ func (p *process) end() {
 		if p.alive != nil {
 			p.alive.Close()
 		}
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.closed = true
 		if p.socket != nil {
 			p.socket.Close()
 		}
