@@ -122,8 +122,10 @@ __device__ void attendBlock(const float *q, const T *keys, const T *values, cons
 						sum[g] = sum[g] + ps[g] * v;
 				}
 			}
-			for (int g = 0; g < some; g++)
-				to[g * next + d] = sum[g];
+#pragma unroll
+			for (int g = 0; g < G; g++)
+				if (g < some)
+					to[g * next + d] = sum[g];
 		}
 		if (threadIdx.x < 16 * G) { // the weights' sum: 16 lane sums, folded by halves
 			const int g = threadIdx.x / 16, lane = threadIdx.x % 16;

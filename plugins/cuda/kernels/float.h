@@ -113,31 +113,28 @@ __device__ void naturalFew(const float *w, const float *x, const int *row, const
 	write<R, W>(total, nullptr, dst, y, rows, out, multiplier);
 }
 
-// float32 matrices [out in]: eight outputs and four blocks of inputs go to shared memory by whole lines, then a thread
+// float32 matrices [out in]: eight outputs and four blocks of inputs go to shared memory, a warp an output, then a thread
 // sums one block of one output and row.
 template <int R>
 __device__ void byOutputFew(const float *w, const float *x, const int *row, const int *dst, float *y, Int rows, const Inputs &k,
                             Int out, double multiplier) {
-	constexpr int W = 8, Blocks = 4, Units = W * Blocks, Ahead = 8, Stride = BlockRows + 1; // odd: lanes meet different banks
+	constexpr int W = 8, Blocks = 4, Units = W * Blocks, Stride = BlockRows + 1; // odd: lanes meet different banks
 	SHARED(float, weights, Units * Stride);    // [output][block][input]
 	SHARED(float, inputs, R * Blocks * Stride); // [row][block][input]
 	SHARED(float, sums, Blocks * R * W);       // [block][row][output]
+	const int lane = threadIdx.x % 32;
 	Total total;
 	for (int lo = 0; lo < k.blocks; lo += Blocks) {
 		const int n = min(Blocks, k.blocks - lo), first = lo * BlockRows, count = min(Blocks * BlockRows, k.in - first);
-		for (int i = threadIdx.x; i < Units * BlockRows; i += Ahead * blockDim.x) {
-			float v[Ahead]; // all of them on their way before the first is stored; what is not there: the last one
+		for (int o = threadIdx.x / 32; o < W; o += blockDim.x / 32) {
+			const float *from = w + min((Int)blockIdx.x * W + o, out - 1) * k.in + first;
+			float v[Blocks * BlockRows / 32]; // all of them on their way before the first is stored
 #pragma unroll
-			for (int j = 0; j < Ahead; j++) {
-				const int u = min(i + j * (int)blockDim.x, Units * BlockRows - 1), o = u / (Blocks * BlockRows);
-				v[j] = w[min((Int)blockIdx.x * W + o, out - 1) * k.in + first + min(u % (Blocks * BlockRows), count - 1)];
-			}
+			for (int j = 0; j < Blocks * BlockRows / 32; j++)
+				v[j] = from[min(lane + j * 32, count - 1)]; // inputs that are not there: the last one
 #pragma unroll
-			for (int j = 0; j < Ahead; j++) {
-				const int u = i + j * blockDim.x;
-				if (u < Units * BlockRows)
-					weights[u / BlockRows * Stride + u % BlockRows] = v[j];
-			}
+			for (int j = 0; j < Blocks * BlockRows / 32; j++)
+				weights[(o * Blocks + j * 32 / BlockRows) * Stride + j * 32 % BlockRows + lane] = v[j];
 		}
 		for (int r = 0; r < R; r++) {
 			const float *from = x + at(row, min((Int)blockIdx.y * R + r, rows - 1)) * k.in + first;

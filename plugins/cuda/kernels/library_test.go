@@ -17,7 +17,6 @@ type library struct {
 	grid         int  // blocks of those that take any
 	reverse      bool // threads run backwards
 	rowsOfAttend int  // rows of one launch of attend
-	info         kernels.Info
 }
 
 func (l *library) Info() kernels.Info {

@@ -26,6 +26,7 @@ extern "C" const TwinKernel *twinKernels(int *count) {
 }
 
 // What twin.go calls.
+extern "C" int twinCount(void) { return sizeof all / sizeof *all; }
 extern "C" int twinFind(const char *name) {
 	for (const TwinKernel &k : all)
 		if (!strcmp(k.name, name))

@@ -7,6 +7,7 @@ package kernels
 // #include <stdint.h>
 // #include <stdlib.h>
 // #include <string.h>
+// int twinCount(void);
 // int twinFind(const char *name);
 // int twinParams(int kernel);
 // const char *twinLaunch(int kernel, unsigned *grid, unsigned *block, uint64_t *params, bool reverse);
@@ -33,12 +34,27 @@ type Grid struct{ X, Y, Z int }
 
 func (g Grid) c() [3]C.uint { return [3]C.uint{C.uint(g.X), C.uint(g.Y), C.uint(g.Z)} }
 
+func find(name string) C.int {
+	text := C.CString(name)
+	defer C.free(unsafe.Pointer(text))
+	return C.twinFind(text)
+}
+
+// Params is the number of a kernel's parameters, 0 if there is no such kernel.
+func Params(name string) int {
+	if kernel := find(name); kernel >= 0 {
+		return int(C.twinParams(kernel))
+	}
+	return 0
+}
+
+// Count is the number of kernels.
+func Count() int { return int(C.twinCount()) }
+
 // Launch runs a kernel on the calling thread. Parameters are pointers of Malloc (nil: 0), int or float64. With
 // reverse the threads of a block run last to first. A misuse of CUDA inside the kernel ends the process.
 func Launch(name string, grid, block Grid, reverse bool, params ...any) error {
-	text := C.CString(name)
-	defer C.free(unsafe.Pointer(text))
-	kernel := C.twinFind(text)
+	kernel := find(name)
 	if kernel < 0 {
 		return fmt.Errorf("twin: kernel %q unknown", name)
 	}

@@ -40,7 +40,6 @@ KERNEL rmsnorm(const float *x, const float *scale, float *y, Int rows, Int width
 		const float by = norm[0];
 		for (int i = threadIdx.x; i < width; i += blockDim.x)
 			y[r * width + i] = scale[i] * (row[i] * by);
-		__syncthreads(); // norm is read before the next row writes it
 	}
 }
 
