@@ -44,7 +44,7 @@ func variants() (all []kernels.Variant) {
 func missing(i int, doc string, why error) kernels.Variant {
 	return kernels.Variant{
 		Name: strconv.Itoa(i), Doc: doc, Score: func() int { return 0 },
-		Needs: fmt.Sprintf("an NVIDIA GPU of compute capability %d.%d or later and its driver; here: %v", device.Oldest/10, device.Oldest%10, why),
+		Needs: fmt.Sprintf("an NVIDIA GPU of capability %d.%d or later; here: %v", device.Oldest/10, device.Oldest%10, why),
 		Open:  func(kernels.Threads) (kernels.Library, error) { return nil, why },
 	}
 }

@@ -7,6 +7,7 @@
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stddef.h>
+#include <string.h>
 
 #define NAME(name) extern void *troupe_slot_##name __attribute__((visibility("hidden")));
 #include "names.h"
@@ -25,7 +26,8 @@ __attribute__((constructor)) static void open(void) {
 	void *lib = dlopen("libcuda.so.1", RTLD_NOW | RTLD_GLOBAL);
 	if (!lib) {
 		const char *e = dlerror();
-		snprintf(why, sizeof why, "%s", e ? e : "libcuda.so.1 not found");
+		const int nowhere = !e || strstr(e, "cannot open shared object file: No such file");
+		snprintf(why, sizeof why, "%s", nowhere ? "libcuda.so.1 not found" : e);
 	} else if (!(init = (int (*)(unsigned))dlsym(lib, "cuInit"))) {
 		snprintf(why, sizeof why, "libcuda.so.1 has no cuInit");
 		lib = NULL;

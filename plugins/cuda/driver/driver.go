@@ -29,7 +29,7 @@ const (
 func Check() error {
 	C.cuInit(0) // again, where gorgonia.org/cu is linked
 	if why := C.GoString(C.troupe_driver_missing()); why != "" {
-		return fmt.Errorf("no NVIDIA driver: %s: install the driver, or in a container pass the GPUs through", why)
+		return fmt.Errorf("no NVIDIA driver (%s): install it, or in a container pass the GPUs through", why)
 	}
 	switch code := int(C.troupe_driver_status()); code {
 	case 0:
