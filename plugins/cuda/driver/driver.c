@@ -23,7 +23,7 @@ static int absent(void) { return notInitialized; }
 static int older(void) { return notSupported; } /* the driver lacks this function */
 
 __attribute__((constructor)) static void open(void) {
-	void *lib = dlopen("libcuda.so.1", RTLD_NOW | RTLD_GLOBAL);
+	void *lib = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
 	if (!lib) {
 		const char *e = dlerror();
 		const int nowhere = !e || strstr(e, "cannot open shared object file: No such file");
@@ -38,7 +38,7 @@ __attribute__((constructor)) static void open(void) {
 #undef NAME
 }
 
-int cuInit(unsigned flags) {
+__attribute__((visibility("hidden"))) int cuInit(unsigned flags) {
 	if (init) status = init(flags);
 	return 0;
 }
