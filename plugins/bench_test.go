@@ -70,3 +70,31 @@ func BenchmarkCall(b *testing.B) {
 		})
 	}
 }
+
+// What it takes to start a plugin and close it, and to compile a segment of one call in it.
+func BenchmarkOpen(b *testing.B) {
+	v := reference(Config{})
+	for b.Loop() {
+		lib, err := v.Open(kernels.SameThreads(1))
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := lib.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkCompile(b *testing.B) {
+	lib := openReference(b)
+	s, _ := addFrame(b, 10)
+	for b.Loop() {
+		k, err := lib.Compile(s)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := k.(*Kernel).Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -30,14 +30,17 @@ func checkName(what, name, also string) error {
 }
 
 // text is what a plugin says for people, on one line.
-func text(s string) string {
+func text(s string) string { return strings.TrimSpace(printable(s, maxDoc)) }
+
+// printable keeps what a terminal shows of the first bytes, so that nothing a plugin says does anything else there.
+func printable(s string, bytes int) string {
 	s = strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {
 			return r
 		}
 		return ' '
-	}, strings.ToValidUTF8(s, "?"))
-	return strings.TrimSpace(strings.ToValidUTF8(s[:min(len(s), maxDoc)], ""))
+	}, strings.ToValidUTF8(s[:min(len(s), bytes)], "?"))
+	return strings.ToValidUTF8(s[:min(len(s), bytes)], "")
 }
 
 // checkInfo reports what a library says wrongly of itself.

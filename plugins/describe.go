@@ -95,7 +95,7 @@ func (d Description) Lent(c Config) []kernels.Variant {
 }
 
 func checkDescription(d *pb.Description) (Description, error) {
-	out := Description{Name: d.GetName(), Version: clip(d.GetVersion()), Protocol: wire.Version}
+	out := Description{Name: d.GetName(), Version: text(d.GetVersion()), Protocol: wire.Version}
 	if err := checkName("plugin", out.Name, ""); err != nil {
 		return out, err
 	}

@@ -55,7 +55,7 @@ func (j *journal) say(level slog.Level, line string, args ...any) {
 	}
 }
 
-func clip(s string) string { return strings.ToValidUTF8(s[:min(len(s), maxLine)], "?") }
+func clip(s string) string { return printable(s, maxLine) }
 
 // deadly begin the lines that Go programs end with.
 var deadly = []string{"panic: ", "fatal error: ", "SIG", "runtime: "}
