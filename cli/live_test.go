@@ -236,6 +236,65 @@ func TestLongTextThroughSwaps(t *testing.T) {
 	}
 }
 
+// One wrong sign in one layer of another process: found beside the library that serves, and never promoted; or, if
+// it comes only later, found by the first batch that is verified, with the generations that ran under it.
+func TestLiar(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "liar")
+	if out, err := exec.Command("go", "build", "-o", path, "./testdata/liar").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	const length = 200
+	want := startLive(t, "", nil).make(prompts[0], length, nil)
+	swap := func(t *testing.T, from string, fraction float64) (l *live, made []int32, err error) {
+		lendFile(t, plugins.Config{}, path, "4", from)
+		l = startLive(t, "", func(o *actors.Options) { o.VerifyFraction = fraction })
+		var swapped sync.WaitGroup
+		made = l.make(prompts[0], length, func(made int) {
+			if made == 5 {
+				swapped.Go(func() {
+					err = l.Swap(t.Context(), actors.Change{Binding: parseBinding(t, "add=plugin:liar"), Shadow: 2})
+				})
+			}
+		})
+		swapped.Wait()
+		return l, made, err
+	}
+	t.Run("at once", func(t *testing.T) {
+		l, made, err := swap(t, "0", 0)
+		if err == nil || !strings.Contains(err.Error(), "add layer 4 row 0 element 0") || l.count(actors.StepPromote) > 0 {
+			t.Errorf("%v, events %+v: want a roll-back that names the place", err, l.events)
+		}
+		if !slices.Equal(made, want) || len(l.Suspects()) > 0 {
+			t.Errorf("%v, want %v; doubts %v", made, want, l.Suspects())
+		}
+	})
+	t.Run("after promotion", func(t *testing.T) {
+		l, made, err := swap(t, "10", 0.1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for len(l.Suspects()) == 0 { // the text may have ended before a batch was verified
+			l.make(prompts[1], length, nil)
+		}
+		l.await(func() bool { return l.count(actors.StepRollback) > 0 })
+		for _, e := range l.events {
+			if e.Step == actors.StepMismatch && (e.Worst.Op != kernels.Add || e.Worst.Layer != 4) {
+				t.Errorf("%+v, want add in layer 4", e)
+			}
+		}
+		if s := l.Suspects()[0]; s.Library != "plugin:liar" || s.To < s.From || !strings.Contains(s.Reason, "add layer 4") {
+			t.Errorf("%+v", s)
+		}
+		if !slices.Equal(made[:6], want[:6]) {
+			t.Errorf("tokens before the swap: %v, want %v", made[:6], want[:6])
+		}
+		if got := l.make(prompts[0], length, nil); !slices.Equal(got, want) {
+			t.Errorf("after the roll-back: %v, want %v", got, want)
+		}
+	})
+}
+
 // moments is how often a plugin is killed in each way: few here, more by TROUPE_MOMENTS.
 func moments() int {
 	if n, err := strconv.Atoi(os.Getenv("TROUPE_MOMENTS")); err == nil {
