@@ -105,7 +105,7 @@ func (l *Library) Close() error {
 func (l *Library) fail(kind kernels.FaultKind, err error) error {
 	f := &kernels.Fault{Library: l.name, Kind: kind, Err: err}
 	if l.failed.CompareAndSwap(nil, f) {
-		l.process.config.Log.Warn("plugin failed", "library", l.name, "kind", kind.String(), "error", err.Error())
+		l.process.config.Log.Debug("plugin failed", "library", l.name, "kind", kind.String(), "error", err.Error())
 	}
 	l.process.kill()
 	return f
