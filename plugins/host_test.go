@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"troupe/kernels"
+	"troupe/tensor"
 )
 
 // hostMode in the environment makes this test an engine with a plugin in that mode.
@@ -215,5 +216,76 @@ func TestKilledAtRandom(t *testing.T) {
 				t.Error("the call that failed has changed something")
 			}
 		}()
+	}
+}
+
+// Kernels, arenas and caches that come and go leave nothing in either process.
+func TestComingAndGoing(t *testing.T) {
+	lib := openReference(t)
+	count := func(pid string) (files, maps int) {
+		t.Helper()
+		fds, err := os.ReadDir("/proc/" + pid + "/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := os.ReadFile("/proc/" + pid + "/maps")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(fds), strings.Count(string(m), "memfd:")
+	}
+	weight := &kernels.Weight{Name: "w", In: 50, Out: 60, F: make([]float32, 50*60)}
+	round := func() {
+		arena, err := tensor.NewArena("test", 1<<16)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer arena.Close()
+		rng := rand.New(rand.NewPCG(1, 2))
+		a := newAttention(t, true, false, 0, 1)
+		for i := range a.frame.Cache.Layers {
+			l := &a.frame.Cache.Layers[i]
+			l.K16, l.V16 = halfs(t, rng, arena, len(l.K16)), halfs(t, rng, arena, len(l.V16))
+		}
+		for _, s := range []struct {
+			segment kernels.Segment
+			frame   *kernels.Frame
+		}{
+			{a.segment, &a.frame},
+			{multiply(weight), &kernels.Frame{Rows: kernels.Rows{N: 1}, Bufs: [][]float32{floats(t, rng, arena, 50), floats(t, rng, arena, 60)}}},
+		} {
+			k, err := lib.Compile(s.segment)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := k.Run(s.frame); err != nil {
+				t.Fatal(err)
+			}
+			if err := k.(*Kernel).Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	pid := strconv.Itoa(lib.PID())
+	var before, after [4]int
+	for i := range 150 {
+		round()
+		switch i {
+		case 9:
+			lib.collect(true)
+			before[0], before[1] = count("self")
+			before[2], before[3] = count(pid)
+		case 149:
+			lib.sweeps.Wait()
+			lib.collect(true)
+			after[0], after[1] = count("self")
+			after[2], after[3] = count(pid)
+		}
+	}
+	for i := range before {
+		if after[i] > before[i] {
+			t.Errorf("files and mappings here and there: %v, before %v", after, before)
+			break
+		}
 	}
 }

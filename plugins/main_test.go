@@ -67,6 +67,9 @@ func reference(c Config) kernels.Variant {
 // A library keeps its promise when it is lent: one with threads of its own, and the plainest; and where calls wait for
 // each other by socket instead of futex.
 func TestConformance(t *testing.T) {
+	if testing.Short() {
+		t.Skip("half a minute")
+	}
 	c := Config{Deadline: time.Minute}
 	t.Run("generic", func(t *testing.T) { kerneltest.Run(t, lent(t, c, "plugin:testplugin/cpu/generic").Open) })
 	t.Run("ref", func(t *testing.T) {
