@@ -72,7 +72,10 @@ func positionFinite[T uint16 | uint32](c *kernels.Cache, keys, values []T, pos i
 func finite(f []float32) bool {
 	const exponent, one, sign = 0x7fffffff_7fffffff, 0x00800000_00800000, 0x80000000_80000000
 	bad := uint64(0)
-	pairs := unsafe.Slice((*[4]uint64)(unsafe.Pointer(unsafe.SliceData(f))), len(f)/8)
+	var pairs [][4]uint64
+	if n := len(f) / 8; n > 0 { // less memory must not be looked at as an array
+		pairs = unsafe.Slice((*[4]uint64)(unsafe.Pointer(unsafe.SliceData(f))), n)
+	}
 	for i := range pairs {
 		p := &pairs[i]
 		bad |= (p[0]&exponent + one) | (p[1]&exponent + one) | (p[2]&exponent + one) | (p[3]&exponent + one)
