@@ -212,3 +212,21 @@ func TestQuantise(t *testing.T) {
 		r.free()
 	}
 }
+
+// Kernels run on several threads at once, each with shared memory of its own.
+func TestManyThreads(t *testing.T) {
+	for i := range uint64(4) {
+		t.Run("", func(t *testing.T) {
+			t.Parallel()
+			rng := rand.New(rand.NewPCG(i, 13))
+			for range 10 {
+				in, out, n := 8*(1+rng.IntN(100)), 1+rng.IntN(60), 1+rng.IntN(9)
+				call := kernels.Call{Op: kernels.Linear, In: []kernels.Slot{0}, Out: []kernels.Slot{1},
+					Weights: []*kernels.Weight{matrix(rng, in, out, 8, false)}}
+				if err := same(ways[rng.IntN(len(ways))], kernels.Int8, []kernels.Call{call}, rowsFrame(rng, n, in, out)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+}
