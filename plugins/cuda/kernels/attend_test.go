@@ -3,6 +3,7 @@
 package kernels
 
 import (
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -103,6 +104,7 @@ func TestAttention(t *testing.T) {
 func attendFrame(rng *rand.Rand, heads, kv, size int, half bool) *kernels.Frame {
 	rows := &kernels.Rows{}
 	blocks := 0
+	var ends []int // of sequences: what lies behind in their last blocks is NaN
 	for s := range 1 + rng.IntN(4) {
 		lo := rng.IntN(300)
 		hi, prompt, first := lo+1, rng.IntN(2) == 0, 0
@@ -134,11 +136,18 @@ func attendFrame(rng *rand.Rand, heads, kv, size int, half bool) *kernels.Frame 
 			blocks++
 		}
 		slices.Reverse(table)
+		ends = append(ends, bucket)
 		rows.Tables, rows.Skip = append(rows.Tables, table), append(rows.Skip, skip)
 	}
 	c := &kernels.Cache{KVHeads: kv, KeySize: size, Blocks: blocks, Half: half}
 	for range 2 {
 		k, v := floats(rng, blocks*c.BlockSize()), floats(rng, blocks*c.BlockSize())
+		for i, end := range ends {
+			table := rows.Tables[i]
+			for pos := end; pos < len(table)*kernels.BlockTokens; pos++ {
+				spoil(c, k, v, int(table[pos/kernels.BlockTokens]), pos%kernels.BlockTokens)
+			}
+		}
 		if !half {
 			c.Layers = append(c.Layers, kernels.CacheLayer{K32: k, V32: v})
 			continue
@@ -154,4 +163,14 @@ func attendFrame(rng *rand.Rand, heads, kv, size int, half bool) *kernels.Frame 
 		f.Bufs = append(f.Bufs, floats(rng, rows.N*w*size))
 	}
 	return f
+}
+
+// spoil makes a place of a block NaN.
+func spoil(c *kernels.Cache, k, v []float32, block, place int) {
+	nan := float32(math.NaN())
+	for i := range c.KVHeads * c.KeySize {
+		h, d := i/c.KeySize, i%c.KeySize
+		k[block*c.BlockSize()+i*kernels.BlockTokens+place] = nan
+		v[block*c.BlockSize()+(h*kernels.BlockTokens+place)*c.KeySize+d] = nan
+	}
 }

@@ -9,7 +9,9 @@ import (
 	"testing"
 
 	"troupe/kernels"
+	"troupe/kernels/ref"
 	"troupe/router"
+	"troupe/tensor"
 )
 
 // A norm of more elements than are held at a time.
@@ -96,6 +98,81 @@ func TestLaunchRefuses(t *testing.T) {
 	} {
 		if err := Launch(c.name, c.grid, c.block, false, c.params...); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s %v %v %v: %v, want %q", c.name, c.grid, c.block, c.params, err, c.want)
+		}
+	}
+}
+
+// oddities are what elementary functions treat apart, and their neighbours.
+var oddities = []float32{0, float32(math.Copysign(0, -1)), float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1)), 0x1p-149, -0x1p-130,
+	math.MaxFloat32, -math.MaxFloat32, 0.625, -0.62499994, 10, -10.000001, 88.37, -87.33, -87.34, 1.00390625, 1.01171875, 1.0039062, 1.0039064}
+
+// Exp, through the softmax, and gelu over their whole range.
+func TestElementary(t *testing.T) {
+	rng := rand.New(rand.NewPCG(15, 16))
+	const n = 20000
+	x, up := make([]float32, 2*n), floats(rng, n)
+	for i := range n {
+		x[2*i] = float32(rng.NormFloat64() * math.Pow(10, float64(rng.IntN(5)-2)))
+		x[2*i+1] = x[2*i] - float32(rng.Float64()*100)
+	}
+	for i, v := range oddities {
+		x[2*i], x[2*i+1] = v, -v
+	}
+	r := run{library: ways[0]}
+	defer r.free()
+	p, y := upload(&r, x), r.malloc(8*n)
+	r.any("softmax", p, y, n, 2)
+	gate := x[:n]
+	g := upload(&r, up)
+	r.any("gelu_up", p, g, g, n)
+	if r.err != nil {
+		t.Fatal(r.err)
+	}
+	for i := range n {
+		a, b := x[2*i], x[2*i+1]
+		top := a
+		if b > top {
+			top = b
+		}
+		a, b = ref.Exp(a-top), ref.Exp(b-top)
+		for j, want := range []float32{a / (a + b), b / (a + b)} {
+			if got := view[float32](y, 2*n)[2*i+j]; !alike(got, want) {
+				t.Errorf("softmax of %v: %v, want %v", x[2*i:2*i+2], got, want)
+			}
+		}
+		if got, want := view[float32](g, n)[i], ref.Gelu(gate[i])*up[i]; !alike(got, want) {
+			t.Errorf("gelu(%v) * %v: %v, want %v", gate[i], up[i], got, want)
+		}
+	}
+}
+
+func alike(got, want float32) bool {
+	return math.Float32bits(got) == math.Float32bits(want) || got != got && want != want
+}
+
+// Keys and values are rounded to bfloat16 as everywhere, ties to even.
+func TestStoreRounds(t *testing.T) {
+	rng := rand.New(rand.NewPCG(17, 18))
+	const size = 4096
+	k := floats(rng, size)
+	copy(k, oddities)
+	for i := len(oddities); i < size; i += 2 {
+		k[i] = math.Float32frombits(math.Float32bits(k[i])&^0xffff | 0x8000) // a tie
+	}
+	k[size-1] = math.Float32frombits(0x7f800001) // a NaN whose upper half alone would be infinite
+	r := run{library: ways[0]}
+	defer r.free()
+	zero, in := upload(&r, []int32{0}), upload(&r, k)
+	keys, values := r.malloc(2*size*kernels.BlockTokens), r.malloc(2*size*kernels.BlockTokens)
+	r.plane("store_bf16", in, in, zero, zero, zero, keys, values, 1, 1, size, 1)
+	if r.err != nil {
+		t.Fatal(r.err)
+	}
+	for i, v := range k {
+		want := tensor.ToBF16(v)
+		a, b := view[uint16](keys, size*kernels.BlockTokens)[i*kernels.BlockTokens], view[uint16](values, size)[i]
+		if a != want || b != want {
+			t.Errorf("%v (%#08x): key %#04x, value %#04x, want %#04x", v, math.Float32bits(v), a, b, want)
 		}
 	}
 }
