@@ -18,13 +18,13 @@ type Difference struct {
 // except that any NaN equals any other. ok tells that the difference, whatever it is, is within the bound.
 func Compare(got, want []float32, bound float64) (d Difference, ok bool) {
 	d, ok = Difference{Element: -1}, true
-	largest := 0.0
+	largest := -1.0 // not looked for yet
 	for i, g := range got {
 		w := want[i]
 		if math.Float32bits(g) == math.Float32bits(w) || g != g && w != w {
 			continue
 		}
-		if largest == 0 {
+		if largest < 0 {
 			largest = magnitude(want)
 		}
 		r := relative(g, w, largest)

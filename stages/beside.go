@@ -71,7 +71,7 @@ func (s *Programs) beside(pc *piece, f *kernels.Frame, sh *shadow, u *unit) (nan
 func (s *Programs) judge(pc *piece, x *pass, v verdict, lib, other *library, r Report) bool {
 	v.exact = lib.promise == kernels.Identical && other.promise == kernels.Identical
 	d, ok := x.program.shadow.compare(pc, v)
-	x.program.note(pc, d)
+	x.program.note(pc, v.got, d)
 	lib.count.Comparisons++
 	if d.Relative > lib.count.Worst.Relative {
 		lib.count.Worst = d
@@ -83,12 +83,14 @@ func (s *Programs) judge(pc *piece, x *pass, v verdict, lib, other *library, r R
 	return ok
 }
 
-// note counts a comparison.
-func (p *Program) note(pc *piece, d Difference) {
+// note counts a comparison; ops without rows, as a head without draws, have been compared with nothing.
+func (p *Program) note(pc *piece, f *kernels.Frame, d Difference) {
 	t := &p.tally
 	t.Comparisons++
 	for i := range pc.calls {
-		t.Compared[pc.calls[i].Op]++
+		if c := &pc.calls[i]; len(f.Bufs[c.Out[0]]) > 0 {
+			t.Compared[c.Op]++
+		}
 	}
 	if d.Relative > t.Worst.Relative {
 		t.Worst = d

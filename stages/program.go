@@ -103,8 +103,7 @@ type Programs struct {
 	// Tell hears of faults and mismatches at once, and must not wait. It is set before the device runs.
 	Tell func(Report)
 
-	live  []*Program
-	frame kernels.Frame // of the calls at hand, as a library beside sees it
+	live []*Program
 }
 
 // Install adds a program; batches of its generation may come from now on. In earlier generations nothing more is

@@ -247,6 +247,27 @@ func flip(library string, op kernels.Op, layer, slot, element int) func(string, 
 	}
 }
 
+// An op without rows has been compared with nothing: it is not covered.
+func TestNothingIsNoComparison(t *testing.T) {
+	w := newWhole(t, "ref", kernels.Int8)
+	trial := bound(t, "head=bent/a")
+	w.install(1, stages.Bindings{Serve: bound(t, "ref"), Trial: &trial})
+	b := w.batch
+	b.Reset(1, 1)
+	b.AddSequence([]int32{2, 1}, nil, router.Uniform(2))
+	b.AddRow(0, stages.Row{Token: 3, Prompt: true})
+	if _, err := w.forward(); err != nil {
+		t.Fatal(err)
+	}
+	if tally := w.libs.Programs().Tally(1); tally.Covered() {
+		t.Errorf("tally %+v: a head without draws counts as compared", tally)
+	}
+	w.must(1, nil)
+	if tally := w.libs.Programs().Tally(1); !tally.Covered() {
+		t.Errorf("tally %+v: want the head compared", tally)
+	}
+}
+
 // A library on trial that computes the same is compared everywhere, and nothing of the run changes.
 func TestTrialThatAgrees(t *testing.T) {
 	for _, arith := range []kernels.Arith{kernels.Int8, kernels.Exact, kernels.Reference} {
@@ -482,6 +503,9 @@ func TestChain(t *testing.T) {
 func TestProgramsShareKernels(t *testing.T) {
 	w := newWhole(t, "bent/a", kernels.Int8)
 	first := compile
+	if first != 4+15 { // segments and experts
+		t.Errorf("%d compilations for a model under one library, want one of each segment and expert", first)
+	}
 	trial := bound(t, "bent/a,attend@1=bent/b")
 	shadowed := w.install(1, stages.Bindings{Serve: bound(t, "bent/a"), Trial: &trial})
 	if n := compile - first; n != 4 { // of one segment: before the op, the op by both, behind it
