@@ -22,6 +22,7 @@ type binder struct {
 	layers   int
 
 	commands chan func()
+	urgent   chan func() // heard also while libraries are opened, compiled or closed; leaves them alone
 	reports  chan report
 	quit     chan struct{} // closed to end it
 	done     chan struct{} // closed when it has ended
@@ -68,7 +69,7 @@ func (b *binder) record(library string) *record {
 
 func newBinder(e *Engine, o *Options) *binder {
 	b := &binder{engine: e, ledger: newLedger(), herald: newHerald(o.Events), suspects: &suspects{}, options: o,
-		layers: o.Model.Model.NumLayers, commands: make(chan func()), reports: make(chan report, 256),
+		layers: o.Model.Model.NumLayers, commands: make(chan func()), urgent: make(chan func()), reports: make(chan report, 256),
 		quit: make(chan struct{}), done: make(chan struct{}), serve: o.Binding, records: map[string]*record{}}
 	b.back = b.behind(b.serve)
 	b.suspects.serving(0, b.serve.String())
@@ -92,9 +93,14 @@ func (b *binder) hear(device int, r stages.Report) {
 }
 
 // ask has the binder do something.
-func (b *binder) ask(ctx context.Context, f func()) error {
+func (b *binder) ask(ctx context.Context, f func()) error { return b.hand(ctx, b.commands, f) }
+
+// urge has the binder do something that leaves libraries alone, even while it waits for some.
+func (b *binder) urge(ctx context.Context, f func()) error { return b.hand(ctx, b.urgent, f) }
+
+func (b *binder) hand(ctx context.Context, to chan<- func(), f func()) error {
 	select {
-	case b.commands <- f:
+	case to <- f:
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
@@ -115,6 +121,8 @@ func (b *binder) run() {
 		select {
 		case f := <-b.commands:
 			f()
+		case f := <-b.urgent:
+			f()
 		case r := <-b.reports:
 			b.judge(r)
 		case <-b.ledger.wake:
@@ -133,6 +141,23 @@ func (b *binder) run() {
 	}
 }
 
+// aside does something with libraries that may take long, and meanwhile what is urgent.
+func (b *binder) aside(slow func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		slow()
+	}()
+	for {
+		select {
+		case f := <-b.urgent:
+			f()
+		case <-done:
+			return
+		}
+	}
+}
+
 // stop ends the binder; the lanes must still run.
 func (b *binder) stop() {
 	close(b.quit)
@@ -142,8 +167,8 @@ func (b *binder) stop() {
 
 // abandon ends what is under way without changing anything.
 func (b *binder) abandon(why error) {
-	if b.trial != nil && b.trial.done != nil {
-		b.trial.done <- why
+	if b.trial != nil {
+		b.trial.answer(why)
 	}
 	if b.waiting != nil {
 		b.waiting.done <- why

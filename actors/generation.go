@@ -17,11 +17,13 @@ func (b *binder) compile(bs stages.Bindings) (generation, error) {
 	b.last++
 	g := generation{number: b.last, programs: make([]*stages.Program, len(b.engine.devices))}
 	errs := make([]error, len(b.engine.devices))
-	var wg sync.WaitGroup
-	for i, d := range b.engine.devices {
-		wg.Go(func() { g.programs[i], errs[i] = d.libs.Compile(g.number, bs) })
-	}
-	wg.Wait()
+	b.aside(func() {
+		var wg sync.WaitGroup
+		for i, d := range b.engine.devices {
+			wg.Go(func() { g.programs[i], errs[i] = d.libs.Compile(g.number, bs) })
+		}
+		wg.Wait()
+	})
 	if err := firstOf(errs); err != nil {
 		b.release(g)
 		return generation{}, err
@@ -87,13 +89,15 @@ func (b *binder) drop() {
 // release gives back programs that no lane has.
 func (b *binder) release(g generation) {
 	errs := make([]error, len(g.programs))
-	var wg sync.WaitGroup
-	for i, p := range g.programs {
-		if p != nil {
-			wg.Go(func() { errs[i] = b.engine.devices[i].libs.Release(p) })
+	b.aside(func() {
+		var wg sync.WaitGroup
+		for i, p := range g.programs {
+			if p != nil {
+				wg.Go(func() { errs[i] = b.engine.devices[i].libs.Release(p) })
+			}
 		}
-	}
-	wg.Wait()
+		wg.Wait()
+	})
 	if err := errors.Join(errs...); err != nil {
 		b.engine.log.Warn("closing libraries", slog.Any("error", err))
 	}

@@ -19,6 +19,9 @@ type recovery struct {
 
 // judge decides what a report from a lane leads to.
 func (b *binder) judge(r report) {
+	if b.engine.over() {
+		return
+	}
 	b.engine.devices[r.device].libs.GiveUp(r.Report)
 	b.announce(r)
 	current := r.Generation >= b.since
@@ -163,6 +166,10 @@ func (b *binder) retry() {
 	r := b.recovery
 	b.trial = &trial{asked: r.asked, want: r.target, batches: 1}
 	if err := b.start(b.trial); err != nil {
+		if b.trial.withdrawn != nil {
+			b.giveUp(err.Error())
+			return
+		}
 		b.relapse(err)
 		return
 	}

@@ -11,6 +11,7 @@ import (
 
 	"troupe/internal/toy"
 	"troupe/kernels"
+	"troupe/stages"
 	"troupe/stages/sched"
 )
 
@@ -147,6 +148,77 @@ func TestSwapDuringRecovery(t *testing.T) {
 	again := events.all(StepPromote)
 	if len(again) < 2 || again[0].Binding != "ref,expert=plugin:a" {
 		t.Errorf("promotions %+v, want the library that recovers before the swap", again)
+	}
+}
+
+// A roll-back while a library recovers gives that up, at whatever point it is, and a swap that waits for it, too.
+func TestRollbackDuringRecovery(t *testing.T) {
+	a := lend(t, "a")
+	o := plain.options(t, toy.Weights(toy.Config(), toy.Int8, 1), kernels.Int8, "ref,expert=plugin:a")
+	o.Backoff = time.Microsecond
+	events := newDiary(&o)
+	e := start(t, o)
+	opening, open := make(chan struct{}), make(chan struct{})
+	a.open(func() error { close(opening); <-open; return nil })
+	a.set(crash)
+	serve(t, e, []sched.Request{simple(text(1, 8), 2)})
+	<-opening
+	if err := e.Rollback(t.Context(), "it had its chance"); err != nil {
+		t.Error(err)
+	}
+	close(open)
+	if r := events.await(t, StepRollback, 1); !strings.Contains(r.Reason, "it had its chance") {
+		t.Errorf("%+v, want the reason", r)
+	}
+	if s, err := e.Kernels(t.Context()); err != nil || s.Swap != nil || strings.Contains(s.Binding, "plugin") {
+		t.Errorf("status %+v, error %v, want nothing lent", s, err)
+	}
+
+	o = plain.options(t, toy.Weights(toy.Config(), toy.Int8, 1), kernels.Int8, "ref,expert=plugin:a")
+	o.Backoff = time.Hour
+	a.open(func() error { return nil })
+	e = start(t, o)
+	serve(t, e, []sched.Request{simple(text(1, 8), 2)})
+	done := make(chan error, 1)
+	go func() { done <- e.Swap(t.Context(), Change{Binding: bindingOf(t, "head=cpu/generic")}) }()
+	for waits := make(chan bool); ; {
+		if err := e.binder.ask(t.Context(), func() { waits <- e.binder.waiting != nil }); err != nil {
+			t.Fatal(err)
+		}
+		if <-waits {
+			break
+		}
+	}
+	if err := e.Rollback(t.Context(), "not now"); err != nil {
+		t.Error(err)
+	}
+	if err := <-done; err == nil || !strings.Contains(err.Error(), "not now") {
+		t.Errorf("the swap that waited: error %v, want the reason", err)
+	}
+}
+
+// Once the engine has ended nothing is opened any more.
+func TestFaultAfterTheEnd(t *testing.T) {
+	a := lend(t, "a")
+	o := plain.options(t, toy.Weights(toy.Config(), toy.Int8, 1), kernels.Int8, "ref,expert=plugin:a")
+	o.Backoff = time.Microsecond
+	e := start(t, o)
+	opened := a.opened.Load()
+	e.finish(ErrStopped)
+	e.binder.hear(0, stages.Report{Library: a.name, Err: errBroken, Rescued: "ref"})
+	for heard := false; !heard; { // behind it
+		done := make(chan struct{})
+		if err := e.binder.ask(t.Context(), func() { heard = len(e.binder.reports) == 0; close(done) }); err != nil {
+			t.Fatal(err)
+		}
+		<-done
+	}
+	seen := make(chan *recovery, 1)
+	if err := e.binder.ask(t.Context(), func() { seen <- e.binder.recovery }); err != nil {
+		t.Fatal(err)
+	}
+	if r := <-seen; r != nil || a.opened.Load() != opened {
+		t.Errorf("opened %d times, then %d times, recovery %+v: want nothing after the end", opened, a.opened.Load(), r)
 	}
 }
 

@@ -1,6 +1,8 @@
 package actors
 
 import (
+	"cmp"
+	"context"
 	"fmt"
 	"slices"
 
@@ -15,8 +17,18 @@ type trial struct {
 	batches   int // that have to come home before it serves; below 0: none
 	experts   int // on trial
 	libraries []string
+	opening   bool       // its libraries are being opened and compiled
+	withdrawn error      // why it is not to be, said while it was opening
 	bound     bool       // batches run so
 	done      chan error // of a swap; nil: of a library that recovers
+}
+
+// answer tells who has asked for the swap how it ended, once.
+func (t *trial) answer(err error) {
+	select {
+	case t.done <- err:
+	default: // nobody has asked, or the answer is there
+	}
 }
 
 // request is a swap that has not begun.
@@ -50,22 +62,55 @@ func (b *binder) resume() {
 	}
 }
 
-// cancel ends a swap whose caller does not want it any more, if it is not decided yet.
-func (b *binder) cancel(done chan error, why error) {
-	switch {
-	case b.trial != nil && b.trial.done == done:
-		b.fail(fmt.Errorf("actors: swap to %s: %w", b.trial.asked, why))
-	case b.waiting != nil && b.waiting.done == done:
+// withdraw ends swaps that have not begun to run, a certain one or all (nil): the one that waits, and a trial whose
+// libraries are being opened. Nobody waits for these; they are closed once they are open. It reports whether there
+// was nothing else to end.
+func (b *binder) withdraw(done chan error, why error) bool {
+	if w := b.waiting; w != nil && (done == nil || w.done == done) {
 		b.waiting = nil
-		done <- why
+		w.done <- fmt.Errorf("actors: swap to %s: %w", w.change.Binding, why)
+		if done != nil {
+			return true
+		}
+	}
+	t := b.trial
+	if t == nil || !t.opening || done != nil && t.done != done {
+		return false
+	}
+	if t.withdrawn == nil {
+		t.withdrawn = why
+		t.answer(fmt.Errorf("actors: swap to %s: %w", t.asked, why))
+	}
+	return true
+}
+
+// ended is withdraw from another goroutine.
+func (b *binder) ended(ctx context.Context, done chan error, why error) (bool, error) {
+	ended := make(chan bool, 1)
+	if err := b.urge(ctx, func() { ended <- b.withdraw(done, why) }); err != nil {
+		return false, err
+	}
+	return <-ended, nil
+}
+
+// cancel ends a swap that runs and whose caller does not want it any more, if it is not decided yet.
+func (b *binder) cancel(done chan error, why error) {
+	if b.trial != nil && b.trial.done == done {
+		b.fail(fmt.Errorf("actors: swap to %s: %w", b.trial.asked, why))
 	}
 }
 
 // start compiles a trial and has it run beside what serves.
 func (b *binder) start(t *trial) error {
+	t.opening = true
 	g, err := b.compile(stages.Bindings{Serve: b.serve, Back: b.back, Trial: &t.want})
+	t.opening = false
 	if err != nil {
-		return err
+		return cmp.Or(t.withdrawn, err)
+	}
+	if t.withdrawn != nil {
+		b.release(g)
+		return t.withdrawn
 	}
 	b.cool(t.asked)
 	pieces := 0
@@ -148,7 +193,7 @@ func (b *binder) promote(tally stages.Tally, batches int) error {
 	}
 	b.faults, b.standby = 0, 0
 	b.suspects.serving(b.current, t.asked)
-	t.done <- nil
+	t.answer(nil)
 	return nil
 }
 
@@ -162,7 +207,7 @@ func (b *binder) fail(why error) {
 	}
 	b.trial = nil
 	b.tell(e)
-	t.done <- why
+	t.answer(why)
 }
 
 // again binds a generation without a trial.

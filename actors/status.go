@@ -21,7 +21,7 @@ type KernelStatus struct {
 
 // SwapStatus is a swap, or the return of a library that failed, under way.
 type SwapStatus struct {
-	Step       string // shadow; restart: it waits to be opened again
+	Step       string // compile: libraries are being opened; shadow; restart: it waits to be opened again
 	Binding    string
 	Batches    int // that have come home
 	Wanted     int
@@ -53,7 +53,7 @@ type LibraryStatus struct {
 // Kernels asks how things are with bindings and libraries.
 func (e *Engine) Kernels(ctx context.Context) (KernelStatus, error) {
 	reply := make(chan KernelStatus, 1)
-	if err := e.binder.ask(ctx, func() { reply <- e.binder.status() }); err != nil {
+	if err := e.binder.urge(ctx, func() { reply <- e.binder.status() }); err != nil {
 		return KernelStatus{}, err
 	}
 	select {
@@ -79,7 +79,11 @@ func (b *binder) status() KernelStatus {
 	switch t := b.trial; {
 	case t != nil:
 		tally := b.tally()
-		s.Swap = &SwapStatus{Step: StepShadow, Binding: t.asked, Batches: b.ledger.home(), Wanted: t.batches, Compared: tally.Comparisons,
+		step := StepShadow
+		if !t.bound {
+			step = StepCompile
+		}
+		s.Swap = &SwapStatus{Step: step, Binding: t.asked, Batches: b.ledger.home(), Wanted: t.batches, Compared: tally.Comparisons,
 			Experts: tally.ExpertsSeen, ExpertsAll: t.experts, Worst: tally.Worst, OldNanos: tally.Old, NewNanos: tally.New, Recovery: t.done == nil}
 	case b.recovery != nil:
 		s.Swap = &SwapStatus{Step: StepRestart, Binding: b.recovery.asked, Wanted: 1, Recovery: true}

@@ -3,6 +3,7 @@ package actors
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"troupe/kernels"
 )
@@ -35,14 +36,20 @@ func (e *Engine) Swap(ctx context.Context, c Change) error {
 	case err := <-done:
 		return err
 	case <-ctx.Done():
-		// Not ask: the context is over, and what was begun has to be taken back first.
-		_ = e.binder.ask(context.Background(), func() { e.binder.cancel(done, context.Cause(ctx)) })
+		// The context is over, and what was begun has to be taken back all the same.
+		if ended, err := e.binder.ended(context.Background(), done, context.Cause(ctx)); err == nil && !ended {
+			_ = e.binder.ask(context.Background(), func() { e.binder.cancel(done, context.Cause(ctx)) })
+		}
 		return <-done
 	}
 }
 
-// Rollback goes back to the binding before the last promotion, or ends a swap under way.
+// Rollback goes back to the binding before the last promotion, or ends a swap under way, or the attempts to bring
+// back a library that failed. It does not wait for libraries that are being opened.
 func (e *Engine) Rollback(ctx context.Context, reason string) error {
+	if ended, err := e.binder.ended(ctx, nil, fmt.Errorf("rolled back: %s", reason)); err != nil || ended {
+		return err
+	}
 	done := make(chan error, 1)
 	if err := e.binder.ask(ctx, func() { done <- e.binder.rollback(reason) }); err != nil {
 		return err

@@ -325,6 +325,55 @@ func TestSwapsThatAreNotDone(t *testing.T) {
 	})
 }
 
+// While a library opens questions are answered, and a roll-back or the end of the caller's context ends the swap;
+// what was opened for it is closed.
+func TestRollbackWhileOpening(t *testing.T) {
+	w := toy.Weights(toy.Config(), toy.Int8, 1)
+	for _, how := range []string{"rolled back", "cancelled"} {
+		t.Run(how, func(t *testing.T) {
+			a := lend(t, "a")
+			opening, open := make(chan struct{}), make(chan struct{})
+			a.open(func() error { close(opening); <-open; return nil })
+			o := plain.options(t, w, kernels.Int8, "ref")
+			events := newDiary(&o)
+			e := start(t, o)
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			done := make(chan error, 1)
+			go func() { done <- e.Swap(ctx, Change{Binding: bindingOf(t, "plugin:a")}) }()
+			<-opening
+			s, err := e.Kernels(t.Context())
+			if err != nil || s.Binding != "ref" || s.Swap == nil || s.Swap.Step != StepCompile || s.Swap.Binding != "plugin:a" {
+				t.Errorf("status %+v, error %v, want a swap that compiles", s, err)
+			}
+			if how == "cancelled" {
+				cancel()
+				if err := <-done; !errors.Is(err, context.Canceled) {
+					t.Errorf("error %v, want that of the context", err)
+				}
+			} else {
+				for range 2 { // the second one has nothing more to do
+					if err := e.Rollback(t.Context(), "it takes too long"); err != nil {
+						t.Error(err)
+					}
+				}
+				if err := <-done; err == nil || !strings.Contains(err.Error(), "rolled back: it takes too long") {
+					t.Errorf("error %v, want the reason", err)
+				}
+			}
+			if a.opened.Load() > 0 {
+				t.Error("the library has been opened meanwhile: the test is blind")
+			}
+			close(open)
+			events.await(t, StepRollback, 1)
+			a.open(func() error { return nil })
+			if err := swapTo(e, t, "plugin:a", -1); err != nil || len(events.all(StepRollback)) != 1 {
+				t.Errorf("afterwards: error %v, events %+v", err, events.events)
+			}
+		})
+	}
+}
+
 // An engine that is stopped while a library opens waits for that, and says so.
 func TestStopWhileOpening(t *testing.T) {
 	a := lend(t, "a")
