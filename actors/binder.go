@@ -78,8 +78,13 @@ func newBinder(e *Engine, o *Options) *binder {
 
 // hear takes a report from a lane, which does not wait. There are few: a library that has failed is left alone.
 func (b *binder) hear(device int, r stages.Report) {
-	if r.Err == nil && r.Role == stages.Serving {
+	if r.Wrong() {
 		b.suspects.add(r)
+		for i, d := range b.engine.devices {
+			if i != device {
+				d.lane.Schedule(func() { d.libs.Programs().LeaveAlone(r) })
+			}
+		}
 	}
 	var gone *kernels.Fault
 	if r.Role == stages.Serving && r.Err != nil && r.Rescued == "" && !errors.As(r.Err, &gone) {

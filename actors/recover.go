@@ -22,7 +22,13 @@ func (b *binder) judge(r report) {
 	if b.engine.over() {
 		return
 	}
-	b.engine.devices[r.device].libs.GiveUp(r.Report)
+	for i, d := range b.engine.devices {
+		if i == r.device {
+			d.libs.GiveUp(r.Report)
+		} else if r.Wrong() {
+			d.libs.Distrust(r.Library)
+		}
+	}
 	b.announce(r)
 	current := r.Generation >= b.since
 	switch {
@@ -35,7 +41,7 @@ func (b *binder) judge(r report) {
 			return
 		}
 		b.fail(fmt.Errorf("actors: swap to %s: rolled back: %w", b.trial.asked, reasonOf(r.Report)))
-	case r.Role == stages.Serving && r.Err == nil && current:
+	case r.Wrong() && current:
 		b.goBack(reasonOf(r.Report).Error())
 	case r.Role == stages.Serving && current:
 		b.fault(r)
@@ -63,7 +69,7 @@ func (b *binder) announce(r report) {
 	if b.trial != nil && r.Role == stages.Trial {
 		e.Binding = b.trial.asked
 	}
-	if r.Err == nil && r.Role == stages.Serving {
+	if r.Wrong() {
 		e.From, e.To = min(b.suspects.from(), r.Generation), b.current
 	}
 	if r.Err != nil {

@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"troupe/internal/toy"
@@ -158,6 +159,43 @@ func faultAfterPromotion(t *testing.T, w stages.Weights, want []outcome, attempt
 		t.Errorf("status %+v, error %v, want ref", s, err)
 	}
 	return differ > 0
+}
+
+// What is found wrong on one device is left alone on all, even while the binder has no time for it.
+func TestMismatchHoldsEverywhere(t *testing.T) {
+	a, b := lend(t, "a"), lend(t, "b")
+	o := pipeline.options(t, toy.Weights(toy.Config(), toy.Int8, 1), kernels.Int8, "ref")
+	o.VerifyFraction = 1
+	events := newDiary(&o)
+	e := start(t, o)
+	if err := swapTo(e, t, "attend=plugin:a", -1); err != nil {
+		t.Fatal(err)
+	}
+	opening, open := make(chan struct{}), make(chan struct{})
+	b.open(func() error { close(opening); <-open; return nil })
+	done := make(chan error, 1)
+	go func() { done <- e.Swap(t.Context(), Change{Binding: bindingOf(t, "head=plugin:b")}) }()
+	<-opening
+	var runs atomic.Int32
+	lie := upset(kernels.Attend, 1)
+	a.set(func(s kernels.Segment, f *kernels.Frame) error { runs.Add(1); return lie(s, f) })
+	request := []sched.Request{simple(text(1, 8), 1)}
+	serve(t, e, request)
+	before := runs.Load()
+	if len(e.Suspects()) != 1 || before == 0 {
+		t.Fatalf("suspects %+v after %d runs, want one", e.Suspects(), before)
+	}
+	if serve(t, e, request); runs.Load() != before {
+		t.Errorf("%d more runs of a library that was found wrong", runs.Load()-before)
+	}
+	close(open)
+	if err := <-done; err == nil || !strings.Contains(err.Error(), "plugin:a: attend layer 1") {
+		t.Errorf("error %v of the other swap, want the mismatch", err)
+	}
+	events.await(t, StepRollback, 2)
+	if s, err := e.Kernels(t.Context()); err != nil || s.Binding != "ref" {
+		t.Errorf("status %+v, error %v, want ref", s, err)
+	}
 }
 
 // When nobody can compute a batch, its requests fail and say why, and the engine goes on.

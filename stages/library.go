@@ -200,12 +200,12 @@ func (l *Libraries) put(u *unit) error {
 // Held is how many compiled pieces programs hold.
 func (l *Libraries) Held() int { return len(l.units) }
 
-// GiveUp has the library that a report blames opened anew when it is next needed. It reports whether that
-// library was still in use for new programs.
-func (l *Libraries) GiveUp(r Report) bool {
-	if r.library == nil || l.open[r.Library] != r.library {
-		return false
+// GiveUp has the library that a report blames opened anew when it is next needed, unless it has been already.
+func (l *Libraries) GiveUp(r Report) {
+	if r.library != nil && l.open[r.Library] == r.library {
+		delete(l.open, r.Library)
 	}
-	delete(l.open, r.Library)
-	return true
 }
+
+// Distrust is GiveUp for a library that was found wrong on another device.
+func (l *Libraries) Distrust(name string) { delete(l.open, name) }

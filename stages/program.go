@@ -120,6 +120,18 @@ func (s *Programs) Drop(p *Program) {
 	s.live = slices.DeleteFunc(s.live, func(q *Program) bool { return q == p })
 }
 
+// LeaveAlone has a library fail here that another device reports as wrong, in the generations up to that report's:
+// where there is another one, that computes.
+func (s *Programs) LeaveAlone(r Report) {
+	for _, p := range s.live {
+		for _, lib := range p.libraries {
+			if lib.name == r.Library && p.Generation <= r.Generation {
+				lib.failed = true
+			}
+		}
+	}
+}
+
 // find is the program of a generation, nil if there is none.
 func (s *Programs) find(generation uint64) *Program {
 	for i := len(s.live) - 1; i >= 0; i-- {

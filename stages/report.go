@@ -33,6 +33,9 @@ type Report struct {
 	library *library
 }
 
+// Wrong tells that a library has computed something else than it should, in what went on.
+func (r *Report) Wrong() bool { return r.Role == Serving && r.Err == nil }
+
 // Difference is where a library is furthest from what it should have computed.
 type Difference struct {
 	Op      kernels.Op
