@@ -72,7 +72,6 @@ func newBinder(e *Engine, o *Options) *binder {
 		layers: o.Model.Model.NumLayers, commands: make(chan func()), urgent: make(chan func()), reports: make(chan report, 256),
 		quit: make(chan struct{}), done: make(chan struct{}), serve: o.Binding, records: map[string]*record{}}
 	b.back = b.behind(b.serve)
-	b.suspects.serving(0, b.serve.String())
 	return b
 }
 
@@ -85,6 +84,9 @@ func (b *binder) hear(device int, r stages.Report) {
 				d.lane.Schedule(func() { d.libs.Programs().LeaveAlone(r) })
 			}
 		}
+	}
+	if r.Rescued != "" {
+		b.suspects.rescued(r.Generation, r.Rescued)
 	}
 	var gone *kernels.Fault
 	if r.Role == stages.Serving && r.Err != nil && r.Rescued == "" && !errors.As(r.Err, &gone) {

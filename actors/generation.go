@@ -42,9 +42,10 @@ func firstOf(errs []error) error {
 }
 
 // bind gives every lane its program, and then has new batches belong to the generation.
-func (b *binder) bind(g generation) {
+func (b *binder) bind(g generation, serve kernels.Binding) {
 	b.lanes(func(i int, d *device) { d.libs.Programs().Install(g.programs[i]) })
 	b.live, b.current, b.next = append(b.live, g), g.number, 0
+	b.suspects.serving(g.number, serve.String(), g.serving())
 	b.ledger.bind(g.number)
 }
 
@@ -52,7 +53,7 @@ func (b *binder) bind(g generation) {
 func (b *binder) begin(bs stages.Bindings) error {
 	g, err := b.compile(bs)
 	if err == nil {
-		b.bind(g)
+		b.bind(g, bs.Serve)
 	}
 	return err
 }
@@ -64,6 +65,16 @@ func (b *binder) adopt() {
 		g.programs = append(g.programs, d.libs.First())
 	}
 	b.live = append(b.live, g)
+	b.suspects.serving(0, b.serve.String(), g.serving())
+}
+
+// serving lists the libraries that serve on any device.
+func (g generation) serving() (names []string) {
+	for _, p := range g.programs {
+		names = union(names, p.Serving())
+	}
+	slices.Sort(names)
+	return names
 }
 
 // lanes does something on the lane of every device and waits for it, between two of its turns.

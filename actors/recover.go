@@ -42,7 +42,7 @@ func (b *binder) judge(r report) {
 		}
 		b.fail(fmt.Errorf("actors: swap to %s: rolled back: %w", b.trial.asked, reasonOf(r.Report)))
 	case r.Wrong() && current:
-		b.goBack(reasonOf(r.Report).Error())
+		b.goBack(reasonOf(r.Report).Error(), b.suspects.first(r.Library))
 	case r.Role == stages.Serving && current:
 		b.fault(r)
 	case r.Err != nil && b.uses(r.device, r.Library):
@@ -70,7 +70,7 @@ func (b *binder) announce(r report) {
 		e.Binding = b.trial.asked
 	}
 	if r.Wrong() {
-		e.From, e.To = min(b.suspects.from(), r.Generation), b.current
+		e.From, e.To = b.suspects.first(r.Library), b.current
 	}
 	if r.Err != nil {
 		b.record(r.Library).faults++
@@ -111,7 +111,6 @@ func (b *binder) wait() time.Duration { return b.options.Backoff << min(max(b.fa
 
 // step has an earlier binding serve.
 func (b *binder) step(to kernels.Binding) {
-	last := b.current
 	back := b.behind(to)
 	err := b.begin(stages.Bindings{Serve: to, Back: back, Verify: b.options.VerifyFraction})
 	if err != nil && back != nil {
@@ -124,7 +123,6 @@ func (b *binder) step(to kernels.Binding) {
 		return
 	}
 	b.serve, b.back, b.since = to, back, b.current
-	b.suspects.until(last)
 }
 
 // stuck says that a generation could not be compiled, although all of it has run before.
@@ -150,19 +148,17 @@ func (b *binder) giveUp(reason string) {
 	asked := b.recovery.asked
 	b.recovery.timer.Stop()
 	b.trial, b.recovery, b.faults, b.standby = nil, nil, 0, 0
-	b.suspects.serving(b.current, b.serve.String())
 	b.tell(KernelEvent{Step: StepRollback, Binding: asked, Reason: reason})
 }
 
-// goBack has the binding before the last promotion serve, for good.
-func (b *binder) goBack(reason string) {
+// goBack has the binding before the last promotion serve, for good. What has served did so from a generation on.
+func (b *binder) goBack(reason string, from uint64) {
 	b.interrupt(errors.New(reason))
 	if b.back == nil {
 		return
 	}
-	gone, from, last := b.serve.String(), b.suspects.from(), b.current
+	gone, last := b.serve.String(), b.current
 	b.step(*b.back)
-	b.suspects.serving(b.current, b.serve.String())
 	b.tell(KernelEvent{Step: StepRollback, Binding: gone, From: from, To: last, Reason: reason})
 	b.faults, b.standby = 0, 0
 }
@@ -223,7 +219,7 @@ func (b *binder) rollback(reason string) error {
 	case b.back == nil:
 		return fmt.Errorf("actors: roll back: %s serves, and nothing has before it", nameOf(b.serve))
 	default:
-		b.goBack(reason)
+		b.goBack(reason, b.suspects.from())
 	}
 	return nil
 }

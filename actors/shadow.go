@@ -136,7 +136,7 @@ func (b *binder) start(t *trial) error {
 		defer b.release(g)
 		return b.promote(stages.Tally{}, 0)
 	}
-	b.bind(g)
+	b.bind(g, b.serve)
 	t.bound = true
 	b.ledger.watch(t.batches)
 	waits := ""
@@ -192,7 +192,6 @@ func (b *binder) promote(tally stages.Tally, batches int) error {
 		return nil
 	}
 	b.faults, b.standby = 0, 0
-	b.suspects.serving(b.current, t.asked)
 	t.answer(nil)
 	return nil
 }

@@ -161,6 +161,34 @@ func faultAfterPromotion(t *testing.T, w stages.Weights, want []outcome, attempt
 	return differ > 0
 }
 
+// A library that is found wrong is doubted wherever it has served, also before what served in between.
+func TestSuspectsFromBefore(t *testing.T) {
+	a := lend(t, "a")
+	lend(t, "b")
+	o := plain.options(t, toy.Weights(toy.Config(), toy.Int8, 1), kernels.Int8, "ref")
+	o.VerifyFraction = 1
+	events := newDiary(&o)
+	e := start(t, o)
+	for _, to := range []string{"attend=plugin:a", "head=plugin:b", "ref", "expert=plugin:b", "attend=plugin:a"} {
+		if err := swapTo(e, t, to, -1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a.set(upset(kernels.Attend, 1))
+	serve(t, e, []sched.Request{simple(text(1, 8), 1)})
+	rolled := events.await(t, StepRollback, 1)
+	p := events.all(StepPromote)
+	want := []Suspect{{From: p[0].Generation, To: p[2].Generation - 1}, {From: p[4].Generation, To: rolled.Generation - 1}}
+	got := e.Suspects()
+	same := func(x, y Suspect) bool { return x.From == y.From && x.To == y.To && x.Library == "plugin:a" }
+	if !slices.EqualFunc(got, want, same) {
+		t.Errorf("suspects %+v, want %+v", got, want)
+	}
+	if rolled.From != want[0].From || rolled.To != want[1].To {
+		t.Errorf("rolled back %+v, want generations %d to %d", rolled, want[0].From, want[1].To)
+	}
+}
+
 // What is found wrong on one device is left alone on all, even while the binder has no time for it.
 func TestMismatchHoldsEverywhere(t *testing.T) {
 	a, b := lend(t, "a"), lend(t, "b")

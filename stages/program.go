@@ -90,6 +90,18 @@ func (p *Program) Trials() (pieces, experts int, libraries []string) {
 	return p.tally.Pieces, p.tally.Experts, libraries
 }
 
+// Serving lists the libraries that serve, each once.
+func (p *Program) Serving() (names []string) {
+	for _, seg := range p.segments {
+		for i := range seg {
+			if name := seg[i].chain[0].lib.name; !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
+}
+
 // Uses tells whether the program has kernels of a library.
 func (p *Program) Uses(name string) bool {
 	return slices.ContainsFunc(p.libraries, func(l *library) bool { return l.name == name })
