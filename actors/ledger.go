@@ -48,11 +48,20 @@ func (l *ledger) land(generation uint64, results bool) {
 	if results {
 		a.home++
 	}
-	if a.away == 0 && generation != l.current || l.until > 0 && generation == l.watched && a.home >= l.until {
-		select {
-		case l.wake <- struct{}{}:
-		default:
-		}
+	if a.away == 0 && generation != l.current || l.due(a) {
+		l.rouse()
+	}
+}
+
+// due tells whether as many batches are home as are waited for.
+func (l *ledger) due(a *account) bool {
+	return l.until > 0 && a.generation == l.watched && a.home >= l.until
+}
+
+func (l *ledger) rouse() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
 	}
 }
 
@@ -64,11 +73,14 @@ func (l *ledger) bind(generation uint64) {
 	l.current, l.until = generation, 0
 }
 
-// watch wakes the binder when so many batches of the current generation are home.
+// watch wakes the binder when so many batches of the current generation are home, be it now.
 func (l *ledger) watch(batches int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.watched, l.until = l.current, batches
+	if l.due(l.of(l.current)) {
+		l.rouse()
+	}
 }
 
 // home is how many batches of the current generation have come home with results.

@@ -32,6 +32,9 @@ func (b *binder) judge(r report) {
 	b.announce(r)
 	current := r.Generation >= b.since
 	switch {
+	case r.Role == stages.Trial && r.Generation == b.promoted.trial && r.Generation > 0 && r.Err == nil:
+		b.suspects.add(r.Report) // it serves meanwhile
+		b.goBack(reasonOf(r.Report).Error(), b.suspects.first(r.Library))
 	case r.Role == stages.Trial:
 		if b.trial == nil || !b.trial.bound || r.Generation != b.current {
 			return // it has been taken back meanwhile
@@ -86,10 +89,10 @@ func (b *binder) announce(r report) {
 // fault has what was before the failed library serve at once, and the library come back later.
 func (b *binder) fault(r report) {
 	why := reasonOf(r.Report)
-	b.interrupt(fmt.Errorf("what serves has failed: %w", why))
 	if b.back == nil {
-		return
+		return // what is built in behind a lent one computes
 	}
+	b.interrupt(fmt.Errorf("what serves has failed: %w", why))
 	target := b.serve
 	b.faults++
 	b.step(*b.back)
@@ -122,7 +125,7 @@ func (b *binder) step(to kernels.Binding) {
 		b.stuck(err) // the lanes leave alone who failed
 		return
 	}
-	b.serve, b.back, b.since = to, back, b.current
+	b.serve, b.back, b.since, b.promoted.trial = to, back, b.current, 0
 }
 
 // stuck says that a generation could not be compiled, although all of it has run before.
@@ -130,20 +133,24 @@ func (b *binder) stuck(err error) {
 	b.engine.log.Error("no new generation: libraries that failed are left alone, what is behind them computes", slog.Any("error", err))
 }
 
-// interrupt ends whatever is under way.
+// interrupt ends whatever is under way, before another binding serves.
 func (b *binder) interrupt(why error) {
+	step := func() {} // comes next
 	switch t := b.trial; {
 	case b.recovery != nil:
-		b.giveUp(why.Error())
+		b.forsake(why.Error(), step)
 	case t != nil:
-		b.fail(fmt.Errorf("actors: swap to %s: rolled back: %w", t.asked, why))
+		b.end(fmt.Errorf("actors: swap to %s: rolled back: %w", t.asked, why), step)
 	}
 }
 
 // giveUp ends the attempts to bring a library back.
-func (b *binder) giveUp(reason string) {
+func (b *binder) giveUp(reason string) { b.forsake(reason, b.again) }
+
+// forsake is giveUp with another way to get out of the generation of a trial.
+func (b *binder) forsake(reason string, leave func()) {
 	if b.trial != nil && b.trial.bound {
-		b.again()
+		leave()
 	}
 	asked := b.recovery.asked
 	b.recovery.timer.Stop()
@@ -153,10 +160,10 @@ func (b *binder) giveUp(reason string) {
 
 // goBack has the binding before the last promotion serve, for good. What has served did so from a generation on.
 func (b *binder) goBack(reason string, from uint64) {
-	b.interrupt(errors.New(reason))
 	if b.back == nil {
 		return
 	}
+	b.interrupt(errors.New(reason))
 	gone, last := b.serve.String(), b.current
 	b.step(*b.back)
 	b.tell(KernelEvent{Step: StepRollback, Binding: gone, From: from, To: last, Reason: reason})

@@ -197,6 +197,52 @@ func TestRollbackDuringRecovery(t *testing.T) {
 	}
 }
 
+// A library that fails while another one is on trial ends the trial, and is not opened again before its time.
+func TestFaultDuringTrial(t *testing.T) {
+	a, b := lend(t, "a"), lend(t, "b")
+	o := plain.options(t, toy.Weights(toy.Config(), toy.Int8, 1), kernels.Int8, "ref,expert=plugin:a")
+	o.Backoff = time.Hour
+	events := newDiary(&o)
+	e := start(t, o)
+	done := make(chan error, 1)
+	go func() { done <- e.Swap(t.Context(), Change{Binding: bindingOf(t, "head=plugin:b"), Shadow: 1000}) }()
+	events.await(t, StepShadow, 1)
+	a.set(crash)
+	serve(t, e, []sched.Request{simple(text(1, 8), 3)})
+	if err := <-done; err == nil || !strings.Contains(err.Error(), "what serves has failed: plugin:a") {
+		t.Errorf("error %v, want that of what serves", err)
+	}
+	s, err := e.Kernels(t.Context())
+	if err != nil || strings.Contains(s.Binding, "plugin") || s.Swap == nil || s.Swap.Step != StepRestart {
+		t.Errorf("status %+v, error %v, want that plugin:a waits", s, err)
+	}
+	if a.opened.Load() != 1 || b.opened.Load() != 1 {
+		t.Errorf("opened %d and %d times, want once each", a.opened.Load(), b.opened.Load())
+	}
+}
+
+// What was still found on trial while the promotion was prepared ends what was promoted.
+func TestMismatchBehindPromotion(t *testing.T) {
+	a := lend(t, "a")
+	o := plain.options(t, toy.Weights(toy.Config(), toy.Int8, 1), kernels.Int8, "ref")
+	events := newDiary(&o)
+	e := start(t, o)
+	stop := traffic(t, e, nil)
+	if err := swapTo(e, t, "expert=plugin:a", 1); err != nil {
+		t.Fatal(err)
+	}
+	stop()
+	trial, promoted := events.all(StepShadow)[0].Generation, events.all(StepPromote)[0].Generation
+	for range 2 { // of two devices
+		e.binder.hear(0, stages.Report{Library: a.name, Role: stages.Trial, Generation: trial, Difference: stages.Difference{What: "output"}})
+	}
+	rolled := events.await(t, StepRollback, 1)
+	events.await(t, StepMismatch, 2)
+	if s, err := e.Kernels(t.Context()); err != nil || s.Binding != "ref" || len(s.Suspects) != 1 || s.Suspects[0].From != promoted || s.Suspects[0].To != rolled.Generation-1 {
+		t.Errorf("status %+v, error %v, want ref, and generations from %d to %d as suspects", s, err, promoted, rolled.Generation-1)
+	}
+}
+
 // Once the engine has ended nothing is opened any more.
 func TestFaultAfterTheEnd(t *testing.T) {
 	a := lend(t, "a")

@@ -176,13 +176,16 @@ func (b *binder) shadowed(e KernelEvent, t stages.Tally, batches int) KernelEven
 
 // promote has the trial serve. What has served stays behind it.
 func (b *binder) promote(tally stages.Tally, batches int) error {
-	t, old := b.trial, b.serve
+	t, old, tried := b.trial, b.serve, b.current
 	if err := b.begin(stages.Bindings{Serve: t.want, Back: &old, Verify: b.options.VerifyFraction}); err != nil {
 		return err
 	}
+	if t.batches < 0 {
+		tried = 0
+	}
 	b.tell(b.shadowed(KernelEvent{Step: StepPromote}, tally, batches))
 	b.serve, b.back, b.since, b.trial = t.want, &old, b.current, nil
-	b.promoted = promoted{binding: t.asked, libraries: t.libraries}
+	b.promoted = promoted{binding: t.asked, libraries: t.libraries, trial: tried}
 	b.promoted.launches, b.promoted.nanos, b.promoted.total = b.spent()
 	b.next = firstLook
 	b.ledger.watch(b.next)
@@ -196,13 +199,16 @@ func (b *binder) promote(tally stages.Tally, batches int) error {
 	return nil
 }
 
-// fail ends a swap that has not been promoted.
-func (b *binder) fail(why error) {
+// fail ends a swap that has not been promoted. What has served goes on in a generation of its own.
+func (b *binder) fail(why error) { b.end(why, b.again) }
+
+// end is fail with another way to get out of the generation of the trial.
+func (b *binder) end(why error, leave func()) {
 	t := b.trial
 	e := KernelEvent{Step: StepRollback, Binding: t.asked, Reason: why.Error()}
 	if t.bound {
 		e = b.shadowed(e, b.tally(), b.ledger.home())
-		b.again()
+		leave()
 	}
 	b.trial = nil
 	b.tell(e)
@@ -223,6 +229,7 @@ const firstLook = 64
 type promoted struct {
 	binding      string
 	libraries    []string
+	trial        uint64 // generation in which they were on trial; 0: none, or what was promoted is gone
 	launches     uint64
 	nanos, total int64
 }
