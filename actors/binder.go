@@ -2,7 +2,6 @@ package actors
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"time"
 
@@ -87,10 +86,6 @@ func (b *binder) hear(device int, r stages.Report) {
 	}
 	if r.Rescued != "" {
 		b.suspects.rescued(r.Generation, r.Rescued)
-	}
-	var gone *kernels.Fault
-	if r.Role == stages.Serving && r.Err != nil && r.Rescued == "" && !errors.As(r.Err, &gone) {
-		return // it fails the batch, and may be of the batch
 	}
 	select {
 	case b.reports <- report{device, r}:

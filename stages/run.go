@@ -95,8 +95,8 @@ func (s *Programs) serve(pc *piece, x *pass, f *kernels.Frame) (*unit, int64, er
 	return nil, 0, err
 }
 
-// report tells of those of a chain that failed. They are left alone from now on, unless nobody could compute
-// the calls: then it may be the batch, but for a library that says itself that it is gone.
+// report tells of those of a chain that failed, and they are left alone from now on. When nobody could compute the
+// calls it may be the batch: only a library that says itself that it is gone is reported then.
 func (s *Programs) report(pc *piece, x *pass, failed []failure, by *unit, lost int64) {
 	for _, fail := range failed {
 		lib := pc.chain[fail.place].lib
@@ -106,7 +106,10 @@ func (s *Programs) report(pc *piece, x *pass, failed []failure, by *unit, lost i
 			r.Rescued = by.lib.name
 		}
 		var gone *kernels.Fault
-		lib.failed = by != nil || errors.As(fail.err, &gone)
+		if by == nil && !errors.As(fail.err, &gone) {
+			continue
+		}
+		lib.failed = true
 		s.tell(r)
 	}
 }

@@ -488,6 +488,9 @@ func TestChain(t *testing.T) {
 	if _, err := w.run(1); err == nil || !strings.Contains(err.Error(), "stage of layers 0 to 2: segment 0: batch 2: bent/b is broken") {
 		t.Errorf("error %v, want that of bent/b", err)
 	}
+	if w.reports = w.reports[1:]; len(w.reports) > 0 {
+		t.Errorf("reports %+v of a batch that nobody could compute: it may be the batch", w.reports)
+	}
 	clear(broken)
 	w.must(1, want) // who failed last is asked again
 	counts := map[string]stages.Counters{}
