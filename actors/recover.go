@@ -125,7 +125,7 @@ func (b *binder) step(to kernels.Binding) {
 		b.stuck(err) // the lanes leave alone who failed
 		return
 	}
-	b.serve, b.back, b.since, b.promoted.trial = to, back, b.current, 0
+	b.serve, b.back, b.since, b.promoted = to, back, b.current, promoted{}
 }
 
 // stuck says that a generation could not be compiled, although all of it has run before.

@@ -187,8 +187,7 @@ func (b *binder) promote(tally stages.Tally, batches int) error {
 	b.serve, b.back, b.since, b.trial = t.want, &old, b.current, nil
 	b.promoted = promoted{binding: t.asked, libraries: t.libraries, trial: tried}
 	b.promoted.launches, b.promoted.nanos, b.promoted.total = b.spent()
-	b.next = firstLook
-	b.ledger.watch(b.next)
+	b.follow()
 	if t.done == nil {
 		b.recovery.timer.Stop()
 		b.recovery = nil
@@ -219,17 +218,27 @@ func (b *binder) end(why error, leave func()) {
 func (b *binder) again() {
 	if err := b.begin(stages.Bindings{Serve: b.serve, Back: b.back, Verify: b.options.VerifyFraction}); err != nil {
 		b.stuck(err)
+		return
+	}
+	b.follow()
+}
+
+// follow has the figures of what was promoted told from now on, if it still serves.
+func (b *binder) follow() {
+	if b.promoted.libraries != nil {
+		b.next = firstLook
+		b.ledger.watch(b.next)
 	}
 }
 
 // firstLook is after how many batches of a promoted binding its figures are told.
 const firstLook = 64
 
-// promoted is what was promoted last, with the counters of that moment.
+// promoted is what was promoted last, with the counters of that moment; nothing when it does not serve any more.
 type promoted struct {
 	binding      string
 	libraries    []string
-	trial        uint64 // generation in which they were on trial; 0: none, or what was promoted is gone
+	trial        uint64 // generation in which they were on trial; 0: none
 	launches     uint64
 	nanos, total int64
 }
