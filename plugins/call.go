@@ -16,8 +16,50 @@ const look = 20 * time.Millisecond
 // that its plugins were slow.
 const stall = 5 * look
 
+// pace is how long a kernel takes for batches of a size, so that the answer can be awaited awake: waking a thread whose
+// processor has gone to sleep takes as long as a small kernel. Where the plugin has a thread for every processor
+// there is none to wait on.
+type pace struct {
+	spare bool
+	usual time.Duration // 0: unknown
+}
+
+// A sleeper whose time is over may wake this much late, and kernels vary by about a tenth: a call is watched from so
+// long before its usual end, and the same behind it.
+const (
+	lateness = 150 * time.Microsecond
+	varies   = time.Millisecond // at most
+)
+
+func (p *pace) margin() time.Duration { return lateness + min(p.usual/4, varies) }
+
+// await waits for the answer to a call.
+func (p *pace) await(l *Library, old uint32, limit time.Duration, first bool) uint32 {
+	if !first || !p.spare {
+		return l.process.bell.Await(old, limit)
+	}
+	margin := p.margin()
+	if early := p.usual - margin; early > 0 {
+		if got := l.process.bell.Await(old, min(early, limit)); got != old {
+			return got
+		}
+	}
+	if got := l.process.bell.Watch(old, 2*margin); got != old {
+		return got
+	}
+	return l.process.bell.Await(old, limit)
+}
+
+// took learns from a call.
+func (p *pace) took(d time.Duration) {
+	if p.usual == 0 {
+		p.usual = d
+	}
+	p.usual += (d - p.usual) / 8
+}
+
 // call rings the plugin's bell and waits for the answer.
-func (l *Library) call(kernel uint64, frame wire.Encoded, allowance time.Duration) error {
+func (l *Library) call(kernel uint64, frame wire.Encoded, allowance time.Duration, pace *pace) error {
 	p, c := l.process, l.process.words
 	c.Call.Kernel.Store(kernel)
 	c.Call.Region.Store(l.room.region)
@@ -33,10 +75,12 @@ func (l *Library) call(kernel uint64, frame wire.Encoded, allowance time.Duratio
 	start := time.Now()
 	last, spent := start, time.Duration(0)
 	p.bell.Send(l.number)
-	for {
-		switch got := p.bell.Await(old, min(look, limit)); got {
+	for first := true; ; first = false {
+		switch got := pace.await(l, old, min(look, limit), first); got {
 		case l.number:
-			l.stats.trip.Add(int64(time.Since(start)))
+			trip := time.Since(start)
+			pace.took(trip)
+			l.stats.trip.Add(int64(trip))
 			return l.answer()
 		case old:
 		case numberGone:

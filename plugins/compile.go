@@ -28,6 +28,7 @@ type Kernel struct {
 	held    *held
 	cleanup runtime.Cleanup
 
+	paces   [2]pace  // of decode and prefill
 	buffers []buffer // of the call at hand, by slot
 	views   []cacheUse
 	work    []int32 // destinations, from 0 on
@@ -94,6 +95,7 @@ func (l *Library) Compile(s kernels.Segment) (kernels.Kernel, error) {
 
 func (l *Library) kernel(calls []kernels.Call, h *held, bytes int) *Kernel {
 	k := &Kernel{lib: l, id: h.kernel, calls: slices.Clone(calls), held: h, bytes: bytes}
+	k.paces[0].spare, k.paces[1].spare = l.threads.Decode < runtime.NumCPU(), l.threads.Prefill < runtime.NumCPU()
 	foot := kernels.FootprintOf(calls)
 	mark := func(slots []kernels.Slot, u use) {
 		for _, s := range slots {

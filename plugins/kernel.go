@@ -27,7 +27,11 @@ func (k *Kernel) Run(f *kernels.Frame) error {
 	if err != nil {
 		return err
 	}
-	if err := l.call(k.id, frame, k.allowance(f)); err != nil {
+	pace := &k.paces[0]
+	if f.Rows.N > kernels.DecodeRows {
+		pace = &k.paces[1]
+	}
+	if err := l.call(k.id, frame, k.allowance(f), pace); err != nil {
 		return err
 	}
 	if err := k.judge(f); err != nil {

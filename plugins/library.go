@@ -21,6 +21,7 @@ import (
 type Library struct {
 	name    string
 	info    kernels.Info
+	threads kernels.Threads
 	process *process
 	shared  *shared
 	consts  *constants
@@ -46,7 +47,7 @@ func open(c Config, lent, variant string, t kernels.Threads) (*Library, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Library{name: lent, process: p, shared: newShared(p)}
+	l := &Library{name: lent, threads: t, process: p, shared: newShared(p)}
 	l.consts, l.caches, l.room = newConstants(l.shared), newCaches(l), &room{shared: l.shared}
 	ctx, cancel := context.WithTimeout(context.Background(), openTime)
 	defer cancel()

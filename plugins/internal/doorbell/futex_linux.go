@@ -29,3 +29,6 @@ func (Futex) Wait(w *Words, old uint32, limit time.Duration) {
 func (Futex) Wake(w *Words) {
 	unix.Syscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(&w.Number)), futexWake, 1, 0, 0, 0)
 }
+
+// giveWay lets another thread have the processor.
+func giveWay() { unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0) }

@@ -2,7 +2,10 @@
 
 package doorbell
 
-import "time"
+import (
+	"runtime"
+	"time"
+)
 
 // Futex is for Linux alone.
 type Futex struct{}
@@ -15,3 +18,6 @@ func (Futex) Wait(*Words, uint32, time.Duration) {}
 
 // Wake is not for this system.
 func (Futex) Wake(*Words) {}
+
+// giveWay lets another goroutine have the processor.
+func giveWay() { runtime.Gosched() }
