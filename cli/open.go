@@ -6,12 +6,15 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"time"
 
 	"troupe/ckpt"
 	"troupe/internal/load"
+	"troupe/kernels"
 	"troupe/model"
 	"troupe/model/demo"
+	"troupe/tensor"
 	"troupe/tokens"
 )
 
@@ -106,6 +109,7 @@ func (p *program) openModel(ctx context.Context, l launch) (_ *opened, err error
 		}
 		files = o.staged
 	}
+	tensor.ShareAll(l.shares())
 	repacked, err := p.load(ctx, o, files, l, opt)
 	if err != nil {
 		if o.staged != nil {
@@ -120,6 +124,12 @@ func (p *program) openModel(ctx context.Context, l launch) (_ *opened, err error
 	}
 	p.notice("%s: %s loaded in %s (%s/s)%s", l.dir.name, humanBytes(bytes), seconds(took), humanBytes(perSecond(bytes, took)), also)
 	return o, nil
+}
+
+// shares tells whether a plugin may come to read the weights: a library has been lent, or the control socket may name
+// one. They are then in memory that it can map; else it would need a copy.
+func (l launch) shares() bool {
+	return l.kernels.control != "" || slices.ContainsFunc(kernels.Variants(), func(v kernels.Variant) bool { return kernels.Lent(v.Name) })
 }
 
 // load opens a model's files, and repacks its matrices if that is wanted.

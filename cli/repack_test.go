@@ -3,11 +3,13 @@ package main
 import (
 	"bytes"
 	"errors"
+	"runtime"
 	"strings"
 	"testing"
 
 	"troupe/internal/load"
 	"troupe/kernels"
+	"troupe/tensor"
 )
 
 // TestRepackWithoutMemory: too little memory is a warning where repacking is a matter of speed, and an error where it
@@ -47,5 +49,32 @@ func TestRepackWithoutMemory(t *testing.T) {
 	}
 	if o := troupe(t, "", "run", "--repack", "maybe", "x"); o.code != exitUsage || !strings.Contains(o.err, `--repack: "maybe", want auto, on or off`) {
 		t.Errorf("exit %d: %s", o.code, o.err)
+	}
+}
+
+// TestRepackToBeShared: where plugins may come, repacked weights lie where they can be mapped.
+func TestRepackToBeShared(t *testing.T) {
+	dir, err := modelDir("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := launch{dir: dir, repack: repackOn, binding: kernels.Binding{}}
+	if l.config, err = dir.config(); err != nil {
+		t.Fatal(err)
+	}
+	for _, control := range []string{"", "/tmp/socket"} {
+		l.kernels.control = control
+		m, err := newProgram(&interrupts{}, nil, nil, &bytes.Buffer{}).openModel(t.Context(), l)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, list := range m.Weights {
+			if _, _, shared := tensor.RegionOf(list[0].Q); list[0].Quantised() && runtime.GOOS == "linux" && shared != (control != "") {
+				t.Errorf("control %q: %s: can be mapped by a plugin: %v", control, name, shared)
+			}
+		}
+		if err := m.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }
