@@ -47,10 +47,10 @@ func (e steeredEngine) status(ctx context.Context) (kernelStatus, error) {
 
 // bareReason is why, without what the rest of the event says.
 func bareReason(e actors.KernelEvent) string {
-	reason := e.Reason
+	reason := terse(e.Reason)
 	for {
 		short := reason
-		for _, prefix := range []string{"actors: ", "kernels: ", "stages: ", "plugins: ", "swap to " + e.Binding + ": ", "rolled back: ", e.Library + ": ", e.Fault + ": "} {
+		for _, prefix := range []string{"swap to " + e.Binding + ": ", "rolled back: ", e.Library + ": ", e.Fault + ": "} {
 			if prefix != ": " {
 				short = strings.TrimPrefix(short, prefix)
 			}
@@ -60,6 +60,21 @@ func bareReason(e actors.KernelEvent) string {
 		}
 		reason = short
 	}
+}
+
+// terse leaves out of a chain of reasons which packages they have come through, and what is said twice in a row.
+func terse(reason string) string {
+	var parts []string
+	for part := range strings.SplitSeq(reason, ": ") {
+		switch part {
+		case "actors", "kernels", "stages", "plugins", "layer -1":
+			continue
+		}
+		if n := len(parts); n == 0 || parts[n-1] != part {
+			parts = append(parts, part)
+		}
+	}
+	return strings.Join(parts, ": ")
 }
 
 // microsOf is a mean.

@@ -16,7 +16,7 @@ type kernelEvent struct {
 	Generation  uint64            `json:"generation"` // of the batches that it holds for
 	Binding     string            `json:"binding,omitempty"`
 	Library     string            `json:"library,omitempty"` // that this is about
-	Batches     int               `json:"batches,omitempty"` // compared
+	Batches     int               `json:"batches,omitempty"` // that came home since the step began
 	Comparisons int               `json:"comparisons,omitempty"`
 	Experts     int               `json:"experts,omitempty"`      // that change
 	ExpertsSeen int               `json:"experts_seen,omitempty"` // of these, compared
@@ -69,17 +69,21 @@ func (e kernelEvent) words() string {
 	if e.Reason != "" {
 		say = append(say, e.Reason)
 	}
-	if e.Comparisons > 0 {
+	switch {
+	case e.Step == actors.StepPromote: // what the trial has shown stands in the line before
+	case e.Comparisons > 0:
 		say = append(say, e.compared())
+	case e.Step == actors.StepVerify && e.Batches > 0:
+		say = append(say, counted(e.Batches, "batch", "batches")+", none compared")
 	}
-	if e.OldMicros > 0 && e.NewMicros > 0 {
+	if e.OldMicros > 0 && e.NewMicros > 0 && e.Step != actors.StepPromote {
 		say = append(say, fmt.Sprintf("old %s µs, new %s µs a call", digits(e.OldMicros), digits(e.NewMicros)))
 	}
 	if e.LostMillis > 0 {
 		say = append(say, fmt.Sprintf("%s ms lost", digits(e.LostMillis)))
 	}
 	if e.Launches > 0 {
-		say = append(say, fmt.Sprintf("%d launches, %s of the time", e.Launches, percent(e.Share)))
+		say = append(say, counted(int(e.Launches), "launch", "launches")+", "+percent(e.Share)+" of the time")
 	}
 	if e.To > 0 {
 		say = append(say, "it served "+generations(e.From, e.To))
@@ -137,5 +141,5 @@ func counted(n int, one, many string) string {
 	if n == 1 {
 		return "1 " + one
 	}
-	return fmt.Sprintf("%d %s", n, many)
+	return thousands(int64(n)) + " " + many
 }

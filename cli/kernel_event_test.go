@@ -28,6 +28,12 @@ func TestEventWords(t *testing.T) {
 			Reason: "signal: killed", Lost: 12500 * time.Microsecond},
 		"kernels: fault: a=plugin:x: plugin:x crash; signal: killed": {Step: actors.StepFault, Binding: "a=plugin:x", Library: "plugin:x", Fault: "crash",
 			Reason: "plugin:x: kernels: plugin:x: crash: signal: killed"},
+		"kernels: verify: a=b: 64 batches, none compared; 1,640 launches, 12.5 % of the time": {Step: actors.StepVerify, Binding: "a=b", Batches: 64, Launches: 1640, Share: 0.125},
+		"kernels: promoted: c=d": {Step: actors.StepPromote, Binding: "c=d", Batches: 4, Compared: 96, OldNanos: 96, NewNanos: 96},
+		"kernels: rolled back: a=b: device 0: plugin:b: embed: no kernel: mend": {Step: actors.StepRollback, Binding: "a=b",
+			Reason: "actors: swap to a=b: actors: device 0: stages: layer -1: plugin:b: plugins: plugin:b: embed: no kernel: mend"},
+		"kernels: rolled back: a=b: 3 faults: the last one: plugin:b/c: crash: signal: killed": {Step: actors.StepRollback, Binding: "a=b",
+			Reason: "3 faults: the last one: plugin:b/c: kernels: plugin:b/c: crash: signal: killed"},
 		"kernels: verify: a=b: 64 batches, 1 comparison, identical; 640 launches, 12.5 % of the time": {Step: actors.StepVerify, Binding: "a=b", Batches: 64, Compared: 1, Launches: 640, Share: 0.125},
 	} {
 		if got := eventOf(e).words(); got != want {

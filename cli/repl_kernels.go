@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"sync"
 )
 
@@ -29,8 +30,8 @@ func (r *repl) swap(ctx context.Context, text string) error {
 	ctx, cancel := context.WithCancel(ctx)
 	r.swaps.cancels = append(r.swaps.cancels, cancel)
 	r.swaps.running.Go(func() {
-		if err := r.kernels.engine.swap(ctx, b, 0); err != nil && ctx.Err() == nil {
-			r.complain(err)
+		if err := r.kernels.untold(ctx, b, 0); err != nil && ctx.Err() == nil {
+			r.complain(fmt.Errorf("/swap: %s", terse(err.Error())))
 		}
 	})
 	return nil

@@ -87,8 +87,8 @@ func (r result) outcome() error {
 
 // summary is the line on standard error behind a text.
 func (p *program) summary(j job, r result) {
-	line := fmt.Sprintf("%d prompt tokens in %.3g s (%s tokens/s), ", r.PromptTokens, r.SecondsPrefill, rate(float64(r.PromptTokens)/r.SecondsPrefill))
-	line += fmt.Sprintf("%d tokens in %.3g s", len(r.Tokens), r.SecondsDecode)
+	line := fmt.Sprintf("%s in %.3g s (%s tokens/s), ", plural(r.PromptTokens, "prompt token"), r.SecondsPrefill, rate(float64(r.PromptTokens)/r.SecondsPrefill))
+	line += fmt.Sprintf("%s in %.3g s", plural(len(r.Tokens), "token"), r.SecondsDecode)
 	if r.TokensPerSecond > 0 {
 		line += fmt.Sprintf(" (%s tokens/s)", rate(r.TokensPerSecond))
 	}
@@ -106,10 +106,10 @@ func (p *program) summary(j job, r result) {
 	p.notice("%s", line)
 }
 
-// rate is tokens a second with three digits.
+// rate is tokens a second with the digits that matter.
 func rate(f float64) string {
 	if math.IsInf(f, 0) || math.IsNaN(f) {
 		return "-"
 	}
-	return fmt.Sprintf("%.3g", f)
+	return digits(f)
 }

@@ -53,8 +53,9 @@ func statsOf(s actors.Stats) engineStats {
 
 // print writes the figures for people.
 func (s engineStats) print(w io.Writer) error {
-	_, err := fmt.Fprintf(w, "  %d tokens made, %d prompt tokens read, in %d batches\n  %d requests run, %d wait\n  cache: %d of %d blocks in use, %d at most so far\n",
-		s.Tokens, s.PromptTokens, s.Batches, s.Running, s.Waiting, s.Cache.Lent, s.Cache.Blocks, s.Cache.Most)
+	_, err := fmt.Fprintf(w, "  %s made, %s read, in %s\n  %s under way, %d waiting\n  cache: %d of %d blocks in use, %d at most so far\n",
+		plural(int(s.Tokens), "token"), plural(int(s.PromptTokens), "prompt token"), counted(int(s.Batches), "batch", "batches"),
+		plural(s.Running, "request"), s.Waiting, s.Cache.Lent, s.Cache.Blocks, s.Cache.Most)
 	for i, st := range s.Stages {
 		fmt.Fprintf(w, "  stage %d: layers %d-%d on device %d, busy %.3g s\n", i, st.First, st.Last, st.Device, st.Busy)
 	}

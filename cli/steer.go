@@ -95,6 +95,19 @@ func (s *steering) swap(ctx context.Context, binding string, shadow int, each fu
 	return s.listening(each, func() error { return s.engine.swap(ctx, b, shadow) })
 }
 
+// untold carries a swap out for somebody who is told of all events anyhow. Its error is one that none of them says.
+func (s *steering) untold(ctx context.Context, b kernels.Binding, shadow int) error {
+	told := false
+	err := s.listening(func(e kernelEvent) error {
+		told = told || e.Step == actors.StepRollback
+		return nil
+	}, func() error { return s.engine.swap(ctx, b, shadow) })
+	if told {
+		return nil
+	}
+	return err
+}
+
 // lastEvent is how long the event that tells of the end of a swap may be on its way behind that end.
 const lastEvent = time.Second
 
@@ -144,7 +157,7 @@ func (s *steering) handle(ctx context.Context, r control.Request, event func(any
 			return nil, errors.New("control: a swap without a binding, want one such as expert=plugin:mine")
 		}
 		if err := s.swap(ctx, r.Binding, shadow, func(e kernelEvent) error { return event(e) }); err != nil {
-			return nil, err
+			return nil, errors.New(terse(err.Error()))
 		}
 		return s.engine.status(ctx)
 	case "rollback":

@@ -10,7 +10,6 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"troupe/actors"
 	"troupe/kernels"
 )
 
@@ -137,13 +136,8 @@ func (s *swapper) run(ctx context.Context) {
 			s.notice("--swap: %s never began: %d tokens were made, and it waits for %d", next.text, s.made(), next.token)
 			continue
 		}
-		told := false
-		err := s.steering.listening(func(e kernelEvent) error {
-			told = told || e.Step == actors.StepRollback
-			return nil
-		}, func() error { return s.steering.engine.swap(ctx, next.binding, next.shadow) })
-		if err != nil && !told {
-			s.notice("--swap: %s: %v", next.text, err)
+		if err := s.steering.untold(ctx, next.binding, next.shadow); err != nil {
+			s.notice("--swap: %s", terse(err.Error()))
 		}
 	}
 }
