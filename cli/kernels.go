@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -103,18 +105,11 @@ func pluginReports(c plugins.Config, d plugins.Description, err error) (list []l
 	return list
 }
 
+// printLibraries prints a table of libraries, then the files of those of plugins.
 func (p *program) printLibraries(list []libraryReport, w io.Writer) error {
-	var rows [][]string
+	var rows, files [][]string
 	var broken []string
-	header := []string{"Library", "Score", "Result", "Ops", ""}
-	if slices.ContainsFunc(list, func(r libraryReport) bool { return r.Name != "" && r.Path != "" }) {
-		header = append(header, "Plugin")
-	}
 	for _, r := range list {
-		ops := strings.Join(r.Ops, " ")
-		if len(r.Ops) == int(kernels.NumOps) {
-			ops = "all"
-		}
 		doc := r.Doc
 		switch {
 		case r.Name == "":
@@ -125,14 +120,48 @@ func (p *program) printLibraries(list []libraryReport, w io.Writer) error {
 		case r.Score == 0:
 			doc = "not here: it needs " + r.Needs
 		}
-		rows = append(rows, []string{r.Name, fmt.Sprint(r.Score), r.Promise, ops, doc, r.Path}[:len(header)])
+		rows = append(rows, []string{r.Name, fmt.Sprint(r.Score), r.Promise, opsInWords(r.Ops), doc})
+		if plugin, _, _ := strings.Cut(r.Name, "/"); r.Path != "" && (len(files) == 0 || files[len(files)-1][0] != plugin) {
+			files = append(files, []string{plugin, shortPath(r.Path)})
+		}
 	}
-	text := p.tableOf(header, rows, 1)
+	text := p.tableOf([]string{"Library", "Score", "Result", "Ops", ""}, rows, 1)
+	if len(files) > 0 {
+		text += "\n" + p.tableOf([]string{"Plugin", "File"}, files)
+	}
 	if len(broken) > 0 {
 		text += "\n" + strings.Join(broken, "\n") + "\n"
 	}
 	_, err := io.WriteString(w, text)
 	return err
+}
+
+// opsInWords names ops, or those that are lacking if these are fewer.
+func opsInWords(ops []string) string {
+	if len(ops) <= int(kernels.NumOps)/2 {
+		return strings.Join(ops, " ")
+	}
+	words := "all"
+	for op := range kernels.NumOps {
+		if !slices.Contains(ops, op.String()) {
+			words += " but " + op.String()
+		}
+	}
+	return strings.Replace(strings.ReplaceAll(words, " but ", " "), " ", " but ", 1)
+}
+
+// shortPath is a plugin's path as one would type it here: that of a shared object, not of the program that serves it,
+// and from this directory if it lies below it.
+func shortPath(path string) string {
+	if i := strings.LastIndex(path, " "+string(filepath.Separator)); i >= 0 {
+		path = path[i+1:]
+	}
+	if here, err := os.Getwd(); err == nil {
+		if rest, err := filepath.Rel(here, path); err == nil && filepath.IsLocal(rest) {
+			return rest
+		}
+	}
+	return path
 }
 
 // open asks the library itself.

@@ -3,6 +3,8 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -113,5 +115,46 @@ func TestKernelsBenchRefuses(t *testing.T) {
 		if o := troupe(t, "", append([]string{"kernels", "bench"}, strings.Fields(args)...)...); o.code != exitUsage || !strings.Contains(o.err, want) || o.out != "" {
 			t.Errorf("%s: exit %d: %s, want %q", args, o.code, o.err, want)
 		}
+	}
+}
+
+// TestLibrariesPrinted: what is long is said short, and where plugins are stands in a table of its own.
+func TestLibrariesPrinted(t *testing.T) {
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []string
+	for op := range kernels.NumOps {
+		all = append(all, op.String())
+	}
+	host := filepath.Join(here, "bin", "cabi")
+	var out strings.Builder
+	p := newProgram(&interrupts{}, nil, &out, &out)
+	if err := p.printLibraries([]libraryReport{
+		{Name: "ref", Doc: "definition", Score: 1, Promise: "identical", Ops: all},
+		{Name: "plugin:a/fast", Doc: "fast", Score: 2, Promise: "close", Ops: all[2:], Path: filepath.Join(here, "bin", "a")},
+		{Name: "plugin:a/slow", Doc: "slow", Needs: "time", Path: filepath.Join(here, "bin", "a")},
+		{Name: "plugin:c", Doc: "in C", Score: 3, Promise: "identical", Ops: all[:2], Path: host + " " + filepath.Join(here, "bin", "c.so")},
+		{Error: "plugins: x: no"},
+	}, &out); err != nil {
+		t.Fatal(err)
+	}
+	const want = `Library        Score  Result     Ops
+─────────────────────────────────────────────────────────────────────────────────
+ref                1  identical  all                    definition
+plugin:a/fast      2  close      all but embed rmsnorm  fast
+plugin:a/slow      0                                    not here: it needs time
+plugin:c           3  identical  embed rmsnorm          in C
+
+Plugin    File
+────────────────────
+plugin:a  bin/a
+plugin:c  bin/c.so
+
+not usable: plugins: x: no
+`
+	if got := out.String(); got != filepath.FromSlash(want) {
+		t.Errorf("%s", got)
 	}
 }
