@@ -76,6 +76,7 @@ func (h *host) libraries(ctx context.Context) (list []libraryReport, err error) 
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.look()
 	for _, c := range h.configs {
 		d, err := h.ask(ctx, c)
 		if ctx.Err() != nil {

@@ -32,17 +32,28 @@ func pluginFlags(category string) []cli.Flag {
 
 // host finds plugins and lends what they have. A plugin is started only to be asked what it has, and to be used.
 type host struct {
-	configs []plugins.Config
-	broken  []error // files that are no plugins
+	find  func() ([]plugins.Config, []error) // looks for files
+	trust *trust                             // nil: all of them
 
-	mu     sync.Mutex
-	asked  map[string]plugins.Description // by keyOf
-	failed map[string]error               // by keyOf: why it cannot be asked
-	lent   map[string]bool                // names that have been found
+	mu      sync.Mutex
+	configs []plugins.Config
+	broken  []error                        // files that are no plugins
+	asked   map[string]plugins.Description // by keyOf
+	failed  map[string]error               // by keyOf: why it cannot be asked
+	lent    map[string]string              // keyOf of what has a library, by the names that have been found
 }
 
-// keyOf is the program and its arguments.
-func keyOf(c plugins.Config) string { return strings.Join(append([]string{c.Path}, c.Args...), "\x00") }
+// keyOf tells the files of a plugin, as they are now, from others.
+func keyOf(c plugins.Config) string {
+	var key strings.Builder
+	for _, path := range append([]string{c.Path}, c.Args...) {
+		fmt.Fprintf(&key, "%s\x00", path)
+		if info, err := os.Stat(path); err == nil {
+			fmt.Fprintf(&key, "%d %d\x00", info.Size(), info.ModTime().UnixNano())
+		}
+	}
+	return key.String()
+}
 
 // readPlugins reads the flags and looks for plugins, once; extra are files that are named otherwise.
 func (p *program) readPlugins(c *cli.Context, extra ...string) (*host, error) {
@@ -55,8 +66,7 @@ func (p *program) readPlugins(c *cli.Context, extra ...string) (*host, error) {
 			return nil, badFlag("plugin", fmt.Errorf("%s: %w", path, bare(err)))
 		}
 	}
-	h := &host{asked: map[string]plugins.Description{}, failed: map[string]error{}, lent: map[string]bool{}}
-	h.configs, h.broken = plugins.Find(append(extra, named...), os.Getenv(plugins.FromEnv))
+	h := &host{asked: map[string]plugins.Description{}, failed: map[string]error{}, lent: map[string]string{}}
 	var deadline time.Duration
 	if text := c.String("plugin-deadline"); text != "" {
 		var err error
@@ -64,35 +74,56 @@ func (p *program) readPlugins(c *cli.Context, extra ...string) (*host, error) {
 			return nil, badFlag("plugin-deadline", fmt.Errorf("%q, want a time such as 500ms or 2s, at most %v", text, maxDeadline))
 		}
 	}
-	for i := range h.configs {
-		h.configs[i].Deadline, h.configs[i].Log = deadline, p.logs.part("plugins")
-	}
 	if file := c.String("plugin-checksums"); file != "" {
-		if err := h.trust(file); err != nil {
+		sums, err := plugins.Checksums(file)
+		if err != nil {
 			return nil, badFlag("plugin-checksums", err)
 		}
+		h.trust = &trust{file, sums}
 	}
+	h.find = func() ([]plugins.Config, []error) {
+		configs, broken := plugins.Find(append(extra, named...), os.Getenv(plugins.FromEnv))
+		for i := range configs {
+			configs[i].Deadline, configs[i].Log = deadline, p.logs.part("plugins")
+		}
+		return configs, broken
+	}
+	h.look()
 	p.host = h
 	return h, nil
 }
 
-// trust lets those plugins alone be started that are in a file of checksums.
-func (h *host) trust(file string) error {
-	sums, err := plugins.Checksums(file)
-	if err != nil {
-		return err
+// look looks for plugins; an engine that runs may be given new ones, or old ones that were built anew. The caller holds
+// mu, or nobody else has h.
+func (h *host) look() {
+	h.configs, h.broken = h.find()
+	if h.trust == nil {
+		return
 	}
 	for i := range h.configs {
 		c := &h.configs[i]
-		c.Checksum = sums[c.Path]
-		for _, path := range append([]string{c.Path}, c.Args...) {
-			want := sums[path]
-			if want == nil {
-				h.failed[keyOf(*c)] = fmt.Errorf("%s: not in %s: add its line of sha256sum if you trust it", path, file)
-			} else if path != c.Path { // the program itself is looked at whenever it is started
-				if err := checkSum(path, want); err != nil {
-					h.failed[keyOf(*c)] = err
-				}
+		c.Checksum = h.trust.sums[c.Path]
+		if err := h.trust.check(*c); err != nil {
+			h.failed[keyOf(*c)] = err
+		}
+	}
+}
+
+// trust lets those plugins alone be started that are in a file of checksums.
+type trust struct {
+	file string
+	sums map[string][]byte
+}
+
+func (t *trust) check(c plugins.Config) error {
+	for _, path := range append([]string{c.Path}, c.Args...) {
+		want := t.sums[path]
+		if want == nil {
+			return fmt.Errorf("%s: not in %s: add its line of sha256sum if you trust it", path, t.file)
+		}
+		if path != c.Path { // the program itself is looked at whenever it is started
+			if err := checkSum(path, want); err != nil {
+				return err
 			}
 		}
 	}

@@ -36,7 +36,8 @@ func (h *host) binding(ctx context.Context, text string) (kernels.Binding, error
 func (h *host) lend(ctx context.Context, library string) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.lent[library] {
+	h.look()
+	if key := h.lent[library]; key != "" && slices.ContainsFunc(h.configs, func(c plugins.Config) bool { return keyOf(c) == key }) {
 		return nil
 	}
 	name, _, _ := strings.Cut(strings.TrimPrefix(library, plugins.Prefix), "/")
@@ -53,7 +54,7 @@ func (h *host) lend(ctx context.Context, library string) error {
 		case err != nil:
 			errs = append(errs, err)
 		case slices.ContainsFunc(lentNames(d), func(n string) bool { return n == library || strings.HasPrefix(n, library+"/") }):
-			h.lent[library] = true
+			h.lent[library] = keyOf(c)
 			return lendAll(d.Lent(c))
 		}
 	}
@@ -93,12 +94,12 @@ func (p *program) findLibraries(c *cli.Context, name string) ([]kernels.Variant,
 
 // file lends what a plugin's file has.
 func (h *host) file(ctx context.Context, path string) ([]kernels.Variant, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	i := slices.IndexFunc(h.configs, func(c plugins.Config) bool { return sameFile(c, path) })
 	if i < 0 {
 		return nil, errors.Join(h.broken...)
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
 	d, err := h.ask(ctx, h.configs[i])
 	if err != nil {
 		return nil, err
@@ -154,8 +155,10 @@ func fits(c plugins.Config, name string) int {
 // unknown says that no plugin has a library, and which ones there are.
 func (h *host) unknown(library string) error {
 	var names []string
-	for _, d := range h.asked {
-		names = append(names, lentNames(d)...)
+	for _, c := range h.configs {
+		if d, ok := h.asked[keyOf(c)]; ok {
+			names = append(names, lentNames(d)...)
+		}
 	}
 	slices.Sort(names)
 	switch {

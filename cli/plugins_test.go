@@ -12,6 +12,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"troupe/kernels"
+	"troupe/plugins"
 )
 
 // builtPlugins is a directory with the plugins reference and template; buildPlugins builds them, once.
@@ -159,4 +162,44 @@ func TestPluginUnknown(t *testing.T) {
 	if o := troupe(t, "", "run", "--plugin", dir, "--kernels", "expert=plugin:broken", "x"); o.code != exitUsage || !strings.Contains(o.err, filepath.Join(dir, "broken")) {
 		t.Errorf("exit %d: %s", o.code, o.err)
 	}
+}
+
+// TestPluginsComeLater: an engine that runs finds plugins that were built since it began, and those built anew.
+func TestPluginsComeLater(t *testing.T) {
+	built, dir := pluginDir(t), t.TempDir()
+	build := func(from string) {
+		t.Helper()
+		raw, err := os.ReadFile(filepath.Join(built, from))
+		if err != nil {
+			t.Fatal(err)
+		}
+		fresh := filepath.Join(t.TempDir(), "late")
+		if err := os.WriteFile(fresh, raw, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(fresh, filepath.Join(dir, "late")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h := &host{asked: map[string]plugins.Description{}, failed: map[string]error{}, lent: map[string]string{},
+		find: func() ([]plugins.Config, []error) { return plugins.Find([]string{dir}, "") }}
+	if _, err := h.binding(t.Context(), "rmsnorm=plugin:late"); err == nil || !strings.Contains(err.Error(), "no plugins found") {
+		t.Errorf("%v", err)
+	}
+	build("broken")
+	if _, err := h.binding(t.Context(), "rmsnorm=plugin:late"); err == nil || !strings.Contains(err.Error(), "no plugin of troupe") {
+		t.Errorf("%v", err)
+	}
+	for _, from := range []string{"template", "reference"} {
+		build(from)
+		if _, err := h.binding(t.Context(), "rmsnorm=plugin:late"); err != nil {
+			t.Errorf("%s: %v", from, err)
+		}
+		list, err := h.libraries(t.Context())
+		if i := slices.IndexFunc(list, func(r libraryReport) bool { return r.Name == "plugin:late/"+from }); err != nil || i < 0 {
+			t.Errorf("%s: %+v, %v", from, list, err)
+		}
+	}
+	kernels.Return("plugin:late/template")
+	kernels.Return("plugin:late/reference")
 }
