@@ -3,6 +3,7 @@ package main
 import (
 	"github.com/urfave/cli/v2"
 
+	"troupe/internal/control"
 	"troupe/model"
 	"troupe/stages/sched"
 	"troupe/tokens"
@@ -85,6 +86,11 @@ func (p *program) run(c *cli.Context) (err error) {
 	}
 	if !in.many && !in.interactive && jobs[0].err != nil {
 		return jobs[0].err // nothing to load a model for
+	}
+	if l.kernels.control != "" {
+		if err := control.Check(l.kernels.control); err != nil {
+			return err
+		}
 	}
 	session, err := p.start(c.Context, l)
 	if err != nil {

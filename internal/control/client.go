@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 )
 
@@ -20,7 +21,10 @@ func (e *Error) Error() string { return e.Text }
 func Call(ctx context.Context, path string, r Request, event func(json.RawMessage) error) (json.RawMessage, error) {
 	var d net.Dialer
 	c, err := d.DialContext(ctx, "unix", path)
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return nil, fmt.Errorf("control: %s: %w: only the user who has started the engine may steer it", path, reasonOf(err))
+	case err != nil:
 		return nil, fmt.Errorf("control: %s: %w: is an engine running with --control unix:%s?", path, reasonOf(err), path)
 	}
 	conn := c.(*net.UnixConn)

@@ -24,10 +24,16 @@ func TestStale(t *testing.T) {
 		if s, err := Serve(path, nil, echo); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), path) {
 			t.Errorf("%v, %v, want an error with %q", s, err, want)
 		}
+		if err := Check(path); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), path) {
+			t.Errorf("%v, want an error with %q", err, want)
+		}
 	}
 	refused("an engine is listening there")
 	old.SetUnlinkOnClose(false)
 	old.Close()
+	if err := Check(path); err != nil {
+		t.Error(err)
+	}
 	s, err := Serve(path, nil, echo)
 	if err != nil {
 		t.Fatal(err)

@@ -23,20 +23,11 @@ func listen(path string) (*net.UnixListener, func() error, error) {
 		}
 		return l, func() error { return nil }, err
 	}
-	dir, err := os.Open(filepath.Dir(path))
+	leave, err := makeRoom(path)
 	if err != nil {
 		return nil, nil, err
 	}
-	defer dir.Close()
-	if err := checkDir(dir); err != nil {
-		return nil, nil, err
-	}
-	// Of two engines that find the same old socket, one must not remove what the other has just made. Where a
-	// directory cannot be locked that stays possible.
-	_ = syscall.Flock(int(dir.Fd()), syscall.LOCK_EX)
-	if err := removeStale(path); err != nil {
-		return nil, nil, err
-	}
+	defer leave()
 	l, err := net.ListenUnix("unix", address)
 	if err != nil {
 		return nil, nil, reasonOf(err)
@@ -60,6 +51,37 @@ func listen(path string) (*net.UnixListener, func() error, error) {
 		return nil, nil, errors.Join(err, l.Close(), remove())
 	}
 	return l, remove, nil
+}
+
+// makeRoom looks at the place of a socket, and removes one that an engine has left behind. Until leave is called no other
+// engine does so.
+func makeRoom(path string) (leave func() error, err error) {
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return nil, err
+	}
+	if err := checkDir(dir); err != nil {
+		return nil, errors.Join(err, dir.Close())
+	}
+	// Of two engines that find the same old socket, one must not remove what the other has just made. Where a
+	// directory cannot be locked that stays possible.
+	_ = syscall.Flock(int(dir.Fd()), syscall.LOCK_EX)
+	if err := removeStale(path); err != nil {
+		return nil, errors.Join(err, dir.Close())
+	}
+	return dir.Close, nil
+}
+
+// check tells whether there is room for a socket.
+func check(path string) error {
+	if path[0] == '@' {
+		return nil
+	}
+	leave, err := makeRoom(path)
+	if err != nil {
+		return err
+	}
+	return leave()
 }
 
 var errInUse = errors.New("an engine is listening there: choose another path, or end that engine")

@@ -50,6 +50,14 @@ func serve(path string, log *slog.Logger, handle Handler, patience time.Duration
 	return s, nil
 }
 
+// Check tells early what would keep Serve from listening at a path, if anything does: before a model is loaded.
+func Check(path string) error {
+	if err := check(path); err != nil {
+		return fmt.Errorf("control: %s: %w", path, err)
+	}
+	return nil
+}
+
 // Causes of a handler's context to end.
 var (
 	errEnding = errors.New("control: the engine is ending")
