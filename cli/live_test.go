@@ -333,6 +333,11 @@ func TestKilledAtRandomMoments(t *testing.T) {
 					}
 				})
 			}
+			end := sync.OnceFunc(func() { // in any case: requests report to t
+				close(stop)
+				requests.Wait()
+			})
+			defer end()
 			rng := rand.New(rand.NewPCG(uint64(how), 1))
 			for i := range moments() {
 				pid := l.servingPID("plugin:cpu")
@@ -343,8 +348,7 @@ func TestKilledAtRandomMoments(t *testing.T) {
 				}
 				l.await(func() bool { return l.count(actors.StepFault) > before })
 			}
-			close(stop)
-			requests.Wait()
+			end()
 			l.logLost(how, deadline)
 		})
 	}
