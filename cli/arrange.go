@@ -12,7 +12,7 @@ import (
 // `troupe run "Once" --max-tokens 8 --quiet`. A first argument "--generate-bash-completion" at the end
 // is the shell asking for completions: nothing is moved then.
 func arrange(app *cli.App, args []string) []string {
-	if len(args) == 0 || args[len(args)-1] == "--"+cli.BashCompletionFlag.Names()[0] {
+	if len(args) == 0 || args[len(args)-1] == completionFlag() {
 		return args
 	}
 	var global, local, rest []string
@@ -56,4 +56,14 @@ func arrange(app *cli.App, args []string) []string {
 		out = append(append(out, "--"), rest...)
 	}
 	return out
+}
+
+func completionFlag() string { return "--" + cli.BashCompletionFlag.Names()[0] }
+
+// completing has a "--" that a shell wants completed begin the name of a flag, and not end all flags.
+func completing(args []string) []string {
+	if n := len(args); n > 1 && args[n-1] == completionFlag() && args[n-2] == "--" {
+		args = append(slices.Clone(args[:n-2]), "-", args[n-1])
+	}
+	return args
 }

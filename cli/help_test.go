@@ -109,6 +109,7 @@ func TestDocsAndCompletion(t *testing.T) {
 		"":              "run\neval\nlogits\ntokenize\ninspect\nplan\nnew\nconvert\nkernels\nbench\nctl\nversion\nhelp\ncompletion\n",
 		"run --max-":    "--max-batch\n--max-len\n--max-tokens\n",
 		"run --qu":      "--quiet\n",
+		"kernels --":    "--config\n--help\n--log\n--log-level\n--quiet\n",
 		"kernels":       "list\ntest\nbench\n",
 		"kernels list":  "",
 		"ctl kernels":   "list\nswap\nrollback\nstatus\n",

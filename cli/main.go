@@ -33,6 +33,7 @@ func run(ctx context.Context, in *interrupts, args []string, stdin io.Reader, st
 			code = exitFailed
 		}
 	}()
+	args = completing(args)
 	p.args = args
 	app := p.app()
 	return p.report(app.RunContext(ctx, arrange(app, args)))
