@@ -45,7 +45,7 @@ troupe ctl kernels swap attend@0-3=cpu/generic`,
 			}, {
 				Name: "rollback", Usage: "back to what was before the last swap",
 				Flags: []cli.Flag{engine, asJSON,
-					&cli.StringFlag{Name: "reason", Usage: "`WHY`, for the record", DefaultText: "none"}},
+					&cli.StringFlag{Name: "reason", Usage: "`WHY` it is done, for the record", DefaultText: "none"}},
 				Action: p.ctlRollback,
 			}, {
 				Name: "status", Usage: "binding, swap under way, what libraries have done",

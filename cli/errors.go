@@ -50,12 +50,33 @@ func (p *program) report(err error) int {
 		fmt.Fprintf(p.err, "troupe: %s\n", strings.TrimPrefix(joined(usage.command, err), ": "))
 		fmt.Fprintf(p.err, "See: %s --help\n", strings.TrimSpace("troupe "+usage.command))
 		return exitUsage
-	case errors.Is(err, errInterrupted), errors.Is(err, context.Canceled):
+	case cancelled(err):
 		fmt.Fprintln(p.err, "troupe: cancelled")
+		for _, err := range apart(err) {
+			if !cancelled(err) {
+				fmt.Fprintf(p.err, "troupe: %s\n", joined("", err))
+			}
+		}
 		return exitFailed
 	}
 	fmt.Fprintf(p.err, "troupe: %s\n", joined("", err))
 	return exitFailed
+}
+
+func cancelled(err error) bool {
+	return errors.Is(err, errInterrupted) || errors.Is(err, context.Canceled)
+}
+
+// apart are the errors of errors.Join.
+func apart(err error) (list []error) {
+	several, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return []error{err}
+	}
+	for _, one := range several.Unwrap() {
+		list = append(list, apart(one)...)
+	}
+	return list
 }
 
 // joined puts a command before an error, and the errors of errors.Join one a line, each with the prefix.

@@ -1,8 +1,12 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"math"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -56,5 +60,40 @@ func TestEventJSON(t *testing.T) {
 	}
 	if !strings.Contains(e.words(), "beyond numbers (add layer 1 row 0 element 0: got NaN, want 1)") {
 		t.Errorf("%s", e.words())
+	}
+}
+
+// TestKernelEventsFull: a disk that is full is told of at once and at the end, and the text goes on.
+func TestKernelEventsFull(t *testing.T) {
+	if _, err := os.Stat("/dev/full"); err != nil {
+		t.Skip("no /dev/full here")
+	}
+	o := troupe(t, "", "run", "--temperature", "0", "--max-tokens", "40", "--ids", "--kernel-events", "/dev/full", "--swap", "token=2 expert=cpu/generic shadow=1", "Tale:")
+	if o.code != exitFailed || strings.Count(o.err, "troupe: kernel-events: ") != 2 || strings.Count(o.err, ": no more events are written\n") != 1 || strings.Count(o.out, ",") != 39 {
+		t.Errorf("exit %d: %s%s", o.code, o.out, o.err)
+	}
+}
+
+func TestParseFraction(t *testing.T) {
+	for text, want := range map[string]float64{"0": 0, "1": 1, "0.25": 0.25, "1/64": 1.0 / 64, "3/3": 1} {
+		if f, err := parseFraction(text); err != nil || f != want {
+			t.Errorf("%q: %v, %v, want %v", text, f, err, want)
+		}
+	}
+	for _, text := range []string{"", "x", "-0.1", "1.1", "NaN", "1/0", "0/0", "3/2", "1/", "/2", "1/2/3", "Inf/Inf"} {
+		if f, err := parseFraction(text); err == nil || !strings.Contains(err.Error(), "want 0 (nothing) to 1") {
+			t.Errorf("%q: %v, %v", text, f, err)
+		}
+	}
+}
+
+// TestReportCancelled: what went wrong besides is told as well.
+func TestReportCancelled(t *testing.T) {
+	var log strings.Builder
+	p := newProgram(&interrupts{}, nil, nil, &log)
+	full := errors.New("disk full")
+	code := p.report(errors.Join(errors.Join(errInterrupted, full), fmt.Errorf("stop: %w", context.Canceled)))
+	if want := "troupe: cancelled\ntroupe: disk full\n"; code != exitFailed || log.String() != want {
+		t.Errorf("exit %d: %s, want %s", code, log.String(), want)
 	}
 }

@@ -2,7 +2,8 @@ package main
 
 import (
 	"fmt"
-	"math"
+	"strconv"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -12,7 +13,7 @@ import (
 // kernelFlags say how kernels are watched while they run.
 func kernelFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.Float64Flag{Name: "verify-fraction", DefaultText: "1/64", Category: kernelsCategory,
+		&cli.StringFlag{Name: "verify-fraction", DefaultText: "1/64", Category: kernelsCategory,
 			Usage: "`F` of the batches after a swap go on being computed by the old library as well, and compared"},
 		&cli.StringFlag{Name: "kernel-events", TakesFile: true, DefaultText: "none", Category: kernelsCategory,
 			Usage: "`FILE` for all events of swaps and faults, JSON, one a line; - for standard error"},
@@ -35,14 +36,28 @@ func (o kernelOptions) put(to *actors.Options, w *kernelWatch) {
 
 func readKernelOptions(c *cli.Context) (o kernelOptions, err error) {
 	o.events = c.String("kernel-events")
-	if c.IsSet("verify-fraction") {
-		f := c.Float64("verify-fraction")
-		if !(f >= 0 && f <= 1) || math.IsNaN(f) {
-			return o, badFlag("verify-fraction", fmt.Errorf("%v, want 0 (nothing) to 1 (every batch)", f))
+	if text := c.String("verify-fraction"); text != "" {
+		if o.verify, err = parseFraction(text); err != nil {
+			return o, badFlag("verify-fraction", err)
 		}
-		if o.verify = f; f == 0 {
+		if o.verify == 0 {
 			o.verify = -1
 		}
 	}
 	return o, nil
+}
+
+// parseFraction reads a part of one, as a number or as a fraction.
+func parseFraction(text string) (float64, error) {
+	over, under, isFraction := strings.Cut(text, "/")
+	if !isFraction {
+		under = "1"
+	}
+	a, err := strconv.ParseFloat(over, 64)
+	b, err2 := strconv.ParseFloat(under, 64)
+	f := a / b
+	if err != nil || err2 != nil || !(f >= 0 && f <= 1) { // NaN is neither
+		return 0, fmt.Errorf("%q, want 0 (nothing) to 1 (every batch), as 0.02 or 1/50", text)
+	}
+	return f, nil
 }

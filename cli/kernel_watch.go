@@ -36,18 +36,22 @@ func (p *program) watchKernels(l launch) (*kernelWatch, error) {
 			p.notice("%s", e.words())
 		}
 		if l.kernels.events != "" {
-			w.record(to, e)
+			if err := w.record(to, e); err != nil {
+				p.notice("kernel-events: %v: no more events are written", err)
+			}
 		}
 		return nil
 	})
 	return w, nil
 }
 
-// record writes an event as a line.
-func (w *kernelWatch) record(to io.Writer, e kernelEvent) {
-	if w.err == nil {
-		w.err = writeJSON(to, e)
+// record writes an event as a line. It fails once; after that it writes nothing.
+func (w *kernelWatch) record(to io.Writer, e kernelEvent) error {
+	if w.err != nil {
+		return nil
 	}
+	w.err = writeJSON(to, e)
+	return w.err
 }
 
 // Close waits for what is still to be told. A nil kernelWatch has nothing to close.
