@@ -170,7 +170,7 @@ func (o *OpOptions) prepare(rows int) (trials []*trial, closeAll func() error, e
 			return nil, closeAll, fmt.Errorf("%s: %w", v.Name, err)
 		}
 		closers = append(closers, lib.Close)
-		t := &trial{variant: v.Name, work: w, unit: cpu.UnitOf(v.Name, o.Arith, w.int8)}
+		t := &trial{variant: v.Name, work: w, unit: cpu.UnitOf(unitsOf(v.Name), o.Arith, w.int8)}
 		for i := range w.calls {
 			k, err := lib.Compile(kernels.Segment{Arith: o.Arith, Calls: w.calls[i : i+1]})
 			if err != nil {
@@ -181,6 +181,15 @@ func (o *OpOptions) prepare(rows int) (trials []*trial, closeAll func() error, e
 		trials = append(trials, t)
 	}
 	return trials, closeAll, nil
+}
+
+// unitsOf names the library whose units a variant is measured by: itself, or for one of a plugin, which may multiply by
+// whatever the machine has, the best one that is built in.
+func unitsOf(variant string) string {
+	if best, err := kernels.Find(""); err == nil && kernels.Lent(variant) {
+		return best.Name
+	}
+	return variant
 }
 
 // turn takes a sample of each variant, with the probes between them.

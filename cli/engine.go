@@ -93,6 +93,7 @@ func (p *program) readLaunch(c *cli.Context) (l launch, err error) {
 	if l.host, err = p.readPlugins(c); err != nil {
 		return l, err
 	}
+	l.host.layers = l.config.Model.NumLayers
 	if l.binding, err = l.host.binding(c.Context, c.String("kernels")); err != nil {
 		return l, badFlag("kernels", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 
@@ -29,9 +30,10 @@ type notOffered struct {
 
 // benchLibrary times all ops of a library beside those of others, in turns.
 func (p *program) benchLibrary(c *cli.Context) error {
-	judged, err := p.findLibraries(c, c.Args().First())
-	if errors.As(err, new(*usageError)) {
-		return usagef("%q: neither an op (%s) nor a library (troupe kernels list) nor a plugin's file", c.Args().First(), opNames())
+	name := c.Args().First()
+	judged, err := p.findLibraries(c, name)
+	if _, missing := os.Stat(name); missing != nil && !isBuiltIn(name) && errors.As(err, new(*usageError)) {
+		return usagef("%q: neither an op (%s) nor a library (troupe kernels list) nor a plugin's file", name, opNames())
 	}
 	if err != nil {
 		return err
@@ -44,8 +46,13 @@ func (p *program) benchLibrary(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if ops == nil {
+		if ops, err = opsOf(judged); err != nil {
+			return err
+		}
+	}
 	for op := range kernels.NumOps {
-		if ops != nil && !slices.Contains(ops, op) {
+		if !slices.Contains(ops, op) {
 			continue
 		}
 		o, err := p.readOpBench(c, op)
@@ -72,6 +79,21 @@ func (p *program) benchLibrary(c *cli.Context) error {
 		}
 	}
 	return p.printLibraryBench(r, c.Bool("json"))
+}
+
+// opsOf are the ops that libraries list.
+func opsOf(variants []kernels.Variant) (ops []kernels.Op, err error) {
+	for _, v := range variants {
+		lib, err := v.Open(kernels.SameThreads(1))
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", v.Name, err)
+		}
+		ops = append(ops, lib.Info().Ops...)
+		if err := lib.Close(); err != nil {
+			return nil, fmt.Errorf("%s: %w", v.Name, err)
+		}
+	}
+	return ops, nil
 }
 
 // readBest is the best library that is built in, if it is not among those that are timed.

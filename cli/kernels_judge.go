@@ -84,8 +84,12 @@ func (p *program) judge(c *cli.Context, s kerneltest.Suite, v kernels.Variant) e
 	} else {
 		err = errors.Join(p.printJudgement(j), err)
 	}
-	if err == nil && !j.Kept {
+	switch {
+	case err != nil:
+	case !j.Kept:
 		err = fmt.Errorf("%s: the promise is not kept", v.Name)
+	case !slices.ContainsFunc(j.Ops, func(o opJudgement) bool { return o.Listed }):
+		err = fmt.Errorf("%s: nothing was judged: what --op names is not among its ops", v.Name)
 	}
 	return err
 }

@@ -107,11 +107,52 @@ func TestKernelsTestLiar(t *testing.T) {
 	}
 }
 
+// TestKernelsTestNothing: that a library has been judged in none of its ops is no praise.
+func TestKernelsTestNothing(t *testing.T) {
+	lendAltered(t, "test/some", func(lib kernels.Library, s kernels.Segment) (kernels.Kernel, error) {
+		if s.Calls[0].Op != kernels.Add {
+			return nil, kernels.ErrNoKernel
+		}
+		return lib.Compile(s)
+	})
+	if err := kernels.Lend(kernels.Variant{Name: "test/add", Score: func() int { return 1 }, Open: func(threads kernels.Threads) (kernels.Library, error) {
+		some, err := kernels.Find("test/some")
+		if err != nil {
+			return nil, err
+		}
+		lib, err := some.Open(threads)
+		return &adder{lib}, err
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { kernels.Return("test/add") })
+	args := []string{"kernels", "test", "test/add", "--arith", "exact", "--threads", "1", "--op"}
+	if o := troupe(t, "", append(args, "rope")...); o.code != exitFailed || !strings.Contains(o.err, "nothing was judged") || !strings.Contains(o.out, "not one of its ops") {
+		t.Errorf("exit %d: %s%s", o.code, o.out, o.err)
+	}
+	troupe(t, "", append(args, "rope,add")...).ok(t)
+	var r libraryBench
+	bench := troupe(t, "", "kernels", "bench", "test/add", "--in", "32", "--reps", "1", "--threads", "1", "--json").ok(t)
+	if err := json.Unmarshal([]byte(bench.out), &r); err != nil || len(r.Ops) != 1 || r.Ops[0].Op != "add" || len(r.Without) != 0 {
+		t.Errorf("%v: %s", err, bench.out)
+	}
+}
+
+// adder lists one op.
+type adder struct{ kernels.Library }
+
+func (a *adder) Info() kernels.Info {
+	info := a.Library.Info()
+	info.Ops = []kernels.Op{kernels.Add}
+	return info
+}
+
 func TestKernelsTestRefuses(t *testing.T) {
 	for args, want := range map[string]string{
 		"":                     "0 arguments, want one LIBRARY or FILE",
 		"ref cpu":              "2 arguments, want one LIBRARY or FILE",
-		"nothing":              `library "nothing" unknown`,
+		"nothing":              `library "nothing" unknown: ` + "`troupe kernels list` shows those there are, and no file is called so",
+		"./testdata":           "./testdata: a directory: want a plugin's file",
 		"ref --op linaer":      `--op: op "linaer", want one of embed, rmsnorm`,
 		"ref --arith fp8":      `--arith: kernels: arithmetic "fp8"`,
 		"ref --threads 0":      "--threads: [0], want at most 16 numbers from 1 to 4096",

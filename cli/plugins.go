@@ -32,8 +32,10 @@ func pluginFlags(category string) []cli.Flag {
 
 // host finds plugins and lends what they have. A plugin is started only to be asked what it has, and to be used.
 type host struct {
-	find  func() ([]plugins.Config, []error) // looks for files
+	find  func() ([]plugins.Config, []error) // looks for files; nil: there are none
 	trust *trust                             // nil: all of them
+
+	layers int // of the model, 0 where there is none
 
 	mu      sync.Mutex
 	configs []plugins.Config
@@ -96,6 +98,9 @@ func (p *program) readPlugins(c *cli.Context, extra ...string) (*host, error) {
 // look looks for plugins; an engine that runs may be given new ones, or old ones that were built anew. The caller holds
 // mu, or nobody else has h.
 func (h *host) look() {
+	if h.find == nil {
+		return
+	}
 	h.configs, h.broken = h.find()
 	if h.trust == nil {
 		return

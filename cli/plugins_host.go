@@ -28,7 +28,11 @@ func (h *host) binding(ctx context.Context, text string) (kernels.Binding, error
 			}
 		}
 	}
-	return kernels.ParseBinding(text)
+	b, err := kernels.ParseBinding(text)
+	if err == nil && h.layers > 0 {
+		err = b.CheckLayers(h.layers)
+	}
+	return b, err
 }
 
 // lend finds the plugin that has a library, "plugin:NAME" or "plugin:NAME/VARIANT", and lends all it has. The plugin
@@ -65,9 +69,13 @@ func (h *host) lend(ctx context.Context, library string) error {
 // plugin's file.
 func (p *program) findLibraries(c *cli.Context, name string) ([]kernels.Variant, error) {
 	var files []string
-	info, err := os.Stat(name)
-	if isFile := err == nil && !info.IsDir(); isFile {
+	switch info, err := os.Stat(name); {
+	case name == "":
+		return nil, usagef("an empty name: want one LIBRARY or FILE")
+	case err == nil && !info.IsDir():
 		files = append(files, name)
+	case err == nil && !isBuiltIn(name):
+		return nil, usagef("%s: a directory: want a plugin's file, or --plugin %s and the name of a library", name, name)
 	}
 	h, err := p.readPlugins(c, files...)
 	if err != nil {
@@ -78,7 +86,10 @@ func (p *program) findLibraries(c *cli.Context, name string) ([]kernels.Variant,
 		return h.file(c.Context, name)
 	case !strings.HasPrefix(name, plugins.Prefix):
 		v, err := kernels.Find(name)
-		if err != nil {
+		switch {
+		case err != nil && !isBuiltIn(name):
+			return nil, usagef("%w, and no file is called so", err)
+		case err != nil:
 			return nil, &usageError{err: err}
 		}
 		return []kernels.Variant{v}, nil
@@ -90,6 +101,11 @@ func (p *program) findLibraries(c *cli.Context, name string) ([]kernels.Variant,
 		return []kernels.Variant{v}, nil
 	}
 	return runnable(name, slices.DeleteFunc(kernels.Variants(), func(v kernels.Variant) bool { return !strings.HasPrefix(v.Name, name+"/") }))
+}
+
+// isBuiltIn tells whether a name is that of a library of the program's own, or of several variants of one.
+func isBuiltIn(name string) bool {
+	return slices.ContainsFunc(kernels.Variants(), func(v kernels.Variant) bool { return v.Name == name || strings.HasPrefix(v.Name, name+"/") })
 }
 
 // file lends what a plugin's file has.

@@ -61,6 +61,16 @@ func (e bindingEntry) String() string {
 	return left + "=" + e.library
 }
 
+// CheckLayers wants the layers that the binding names to be those of a model with so many.
+func (b Binding) CheckLayers(layers int) error {
+	for _, e := range b.entries {
+		if e.hi != everyLayer && e.hi >= layers {
+			return fmt.Errorf("kernels: binding %q: layer %d, want 0 to %d, those of the model", e, e.hi, layers-1)
+		}
+	}
+	return nil
+}
+
 // Libraries are the names in the binding, each once.
 func (b Binding) Libraries() []string {
 	var names []string

@@ -156,3 +156,16 @@ func TestWeightCheck(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestBindingCheckLayers(t *testing.T) {
+	for s, want := range map[string]string{"": "", "test/slow": "", "expert=test": "", "expert@0-5=test": "", "@5=test": "",
+		"expert@6=test": `"expert@6=test": layer 6, want 0 to 5`, "test,@3-9=test": `"@3-9=test": layer 9, want 0 to 5`} {
+		b, err := ParseBinding(s)
+		if err == nil {
+			err = b.CheckLayers(6)
+		}
+		if (want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", s, err, want)
+		}
+	}
+}
