@@ -94,7 +94,8 @@ func (c *child) Start(context.Context) error {
 func (c *child) wait() {
 	c.err = c.cmd.Wait()
 	close(c.exited)
-	late := time.After(outputGrace)
+	late := make(chan struct{}) // closed, since both outputs may be held
+	time.AfterFunc(outputGrace, func() { close(late) })
 	for _, o := range []*output{c.stdout, c.stderr} {
 		select {
 		case <-o.end:

@@ -289,3 +289,24 @@ func TestComingAndGoing(t *testing.T) {
 		}
 	}
 }
+
+// A program that ends and leaves another one with both of its outputs is told of at once.
+func TestOutputsHeldByAnother(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "held")
+	if err := os.WriteFile(path, []byte("#!/bin/sh\nsleep 30 &\nexit 3\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() {
+		_, err := Describe(t.Context(), Config{Path: path})
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		if err == nil || !strings.Contains(err.Error(), path) {
+			t.Errorf("%v, want an error that names %s", err, path)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("20 seconds after it has ended, it is still waited for")
+	}
+}

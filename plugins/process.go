@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -214,9 +215,18 @@ func (p *process) startError(ctx context.Context, err error) error {
 		if said = clip(said); said == "" {
 			said = heard
 		}
+		if said == "" {
+			select {
+			case <-p.child.exited:
+				return fmt.Errorf("it is no plugin of troupe: it said nothing, and ended with %s", p.child.ended())
+			case <-time.After(exitGrace):
+			}
+		}
 		return fmt.Errorf("it is no plugin of troupe, or not of this protocol: it said %.200q", said)
 	case strings.Contains(text, "timeout while waiting"):
 		return fmt.Errorf("no handshake within %v: %.200q", p.config.Start, heard)
+	case errors.Is(err, syscall.ENOEXEC) || strings.Contains(text, "exec format error"):
+		return errors.New("this machine cannot run it (exec format error): build it for this system and processor")
 	case heard != "":
 		return fmt.Errorf("%s: it wrote %.200q", text, heard)
 	}

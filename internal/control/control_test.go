@@ -167,7 +167,8 @@ func TestSeveral(t *testing.T) {
 			in := bufio.NewScanner(c)
 			for j := range 20 {
 				fmt.Fprintf(c, "\n{\"version\":1,\"do\":\"%d-%d\",\"binding\":\"x\"}\n", i, j)
-				if !in.Scan() || !in.Scan() || !strings.Contains(in.Text(), fmt.Sprintf(`"do":"%d-%d"`, i, j)) {
+				in.Scan() // progress, then the answer
+				if in.Scan(); !strings.Contains(in.Text(), fmt.Sprintf(`"do":"%d-%d"`, i, j)) {
 					t.Errorf("%d-%d: %s %v", i, j, in.Text(), in.Err())
 				}
 			}
