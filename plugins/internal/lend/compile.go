@@ -5,6 +5,7 @@ import (
 
 	"troupe/kernels"
 	"troupe/plugins/internal/pb"
+	"troupe/plugins/internal/shm"
 	"troupe/tensor"
 )
 
@@ -18,9 +19,14 @@ func segment(r *pb.CompileRequest, find parts) (kernels.Segment, error) {
 		return s, fmt.Errorf("plugins: arithmetic %d is unknown: build plugin and engine from the same release", r.Arith)
 	}
 	weights := make([]*kernels.Weight, len(r.Weights))
+	touched := func(region, offset, length uint64) ([]byte, error) {
+		b, err := find(region, offset, length)
+		shm.Touch(b)
+		return b, err
+	}
 	for i, w := range r.Weights {
 		var err error
-		if weights[i], err = weight(w, find); err != nil {
+		if weights[i], err = weight(w, touched); err != nil {
 			return s, err
 		}
 	}
