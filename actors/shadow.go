@@ -103,7 +103,7 @@ func (b *binder) cancel(done chan error, why error) {
 // start compiles a trial and has it run beside what serves.
 func (b *binder) start(t *trial) error {
 	t.opening = true
-	g, err := b.compile(stages.Bindings{Serve: b.serve, Back: b.back, Trial: &t.want})
+	g, err := b.compile(stages.Bindings{Serve: b.serve, Back: b.back, Trial: &t.want, Batches: t.batches})
 	t.opening = false
 	if err != nil {
 		return cmp.Or(t.withdrawn, err)

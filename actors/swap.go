@@ -11,8 +11,9 @@ import (
 // Change is what a swap is to do.
 type Change struct {
 	Binding kernels.Binding // goes over the one in force
-	// Shadow is how many batches are computed by both, the old and the new libraries, and compared before the
-	// new ones serve. 0: 4; below 0: none.
+	// Shadow is how many batches come home before the new libraries serve. Each computes a part of its layers, a
+	// fourth from 4 batches on, by both the old and the new libraries, and compares: in so many batches every
+	// layer has its turn. 0: 4; below 0: none.
 	Shadow int
 }
 

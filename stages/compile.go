@@ -13,8 +13,10 @@ type Bindings struct {
 	Serve kernels.Binding
 	Back  *kernels.Binding // serves where Serve fails, and is what it is verified against; nil: none
 	Trial *kernels.Binding // runs beside and is compared; nil: none
-	// Verify is the share of batches for which the second library of a piece runs beside the first: the
-	// earlier one, or the built-in one behind a lent one.
+	// Batches is in how many batches all layers of what is on trial are to be compared once at least.
+	Batches int
+	// Verify is the share of batches, drawn for each layer, for which the second library of a piece runs beside the
+	// first: the earlier one, or the built-in one behind a lent one.
 	Verify float64
 }
 
@@ -95,6 +97,7 @@ func (l *Libraries) Compile(generation uint64, b Bindings) (*Program, error) {
 			return nil, errors.Join(err, l.Release(p))
 		}
 	}
+	p.divide(b.Batches)
 	if err := l.needShadow(p); err != nil {
 		return nil, errors.Join(err, l.Release(p))
 	}

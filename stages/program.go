@@ -15,8 +15,11 @@ type Program struct {
 	segments   []segment // by site
 	libraries  []*library
 	tried      []*library // of these, on trial
-	verify     uint64     // batches whose ID mixes to less are verified
+	verify     uint64     // layers of batches that mix to less are verified
 	doubled    bool       // pieces have more than one library
+	parts      int        // of what is on trial; a batch compares one
+	begun      bool       // a batch has come
+	first      uint64     // its ID
 	shadow     *shadow
 	seen       []bool // experts compared, by site
 	over       bool   // nothing more is compared
@@ -33,10 +36,44 @@ type piece struct {
 	tap    Tap
 	site   int
 	expert int // -1: of a stage
+	part   int // of what is on trial
+}
+
+// maxParts bounds the parts: a batch that runs a fourth of its layers twice holds up the stream by a fourth of its
+// time, and one that ran them all twice by all of it.
+const maxParts = 4
+
+// divide puts the layers that have a library on trial into parts, one for each batch of a round: every batch runs
+// some layers twice rather than all, and so many batches as there are parts have compared every layer.
+func (p *Program) divide(batches int) {
+	var layers []int
+	for _, seg := range p.segments {
+		for i := range seg {
+			if pc := &seg[i]; pc.trial != nil && !slices.Contains(layers, pc.layer()) {
+				layers = append(layers, pc.layer())
+			}
+		}
+	}
+	p.parts = max(1, min(maxParts, batches, len(layers)))
+	for _, seg := range p.segments {
+		for i := range seg {
+			seg[i].part = max(0, slices.Index(layers, seg[i].layer())) % p.parts
+		}
+	}
+}
+
+func (pc *piece) layer() int { return pc.calls[0].Layer }
+
+// turn is the part of what is on trial that a batch compares.
+func (p *Program) turn(batch uint64) int {
+	if !p.begun {
+		p.begun, p.first = true, batch
+	}
+	return int((batch - p.first) % uint64(p.parts))
 }
 
 func (l *Libraries) newProgram(generation uint64, b Bindings) *Program {
-	return &Program{Generation: generation, verify: threshold(b.Verify),
+	return &Program{Generation: generation, verify: threshold(b.Verify), parts: 1,
 		chooser: &chooser{Bindings: b, open: l.open, variants: map[string]string{}}}
 }
 
@@ -51,15 +88,21 @@ func threshold(share float64) uint64 {
 	return 0
 }
 
-// sampled tells whether a batch is verified. Every device says the same of it.
-func (p *Program) sampled(batch uint64) bool {
+// sampled tells whether a layer of a batch is verified: its expected share is the same as that of batches, but one
+// batch does not run all of its layers twice.
+func (p *Program) sampled(batch uint64, layer int) bool {
 	if p.verify == 0 || !p.doubled {
 		return false
 	}
-	z := batch * 0x9e3779b97f4a7c15 // splitmix64, by which neighbours do not follow a pattern
+	return mix(mix(batch)+uint64(layer)) <= p.verify
+}
+
+// mix is the finalizer of splitmix64 (Steele, Lea and Flood 2014), by which neighbours do not follow a pattern.
+func mix(z uint64) uint64 {
+	z += 0x9e3779b97f4a7c15
 	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
 	z = (z ^ z>>27) * 0x94d049bb133111eb
-	return z^z>>31 <= p.verify
+	return z ^ z>>31
 }
 
 func (p *Program) uses(lib *library) {

@@ -16,7 +16,7 @@ type pass struct {
 	batch   uint64
 	rows    int  // what the calls compute
 	timed   bool // read the clock
-	verify  bool // have the second library of each piece run, too
+	turn    int  // part of what is on trial that is compared
 }
 
 // run takes a batch through the calls of a site, under its own generation.
@@ -27,7 +27,7 @@ func (s *Programs) run(at int, b *Batch, f *kernels.Frame, rows int) error {
 	}
 	x := pass{program: p, batch: b.ID, rows: rows}
 	x.timed = s.Clock != nil && (p.tally.Pieces > 0 || b.ID%timedBatches == 0)
-	x.verify = p.sampled(b.ID)
+	x.turn = p.turn(b.ID)
 	seg := p.segments[at]
 	for i := range seg {
 		if err := s.piece(&seg[i], &x, f); err != nil {
@@ -46,8 +46,10 @@ func (s *Programs) piece(pc *piece, x *pass, f *kernels.Frame) error {
 	switch p := x.program; {
 	case p.over || p.tally.Failed:
 	case pc.trial != nil:
-		s.try(pc, x, f, served, nanos)
-	case x.verify && len(pc.chain) > 1 && served == pc.chain[0] && !pc.chain[1].lib.failed:
+		if pc.part == x.turn {
+			s.try(pc, x, f, served, nanos)
+		}
+	case p.sampled(x.batch, pc.layer()) && len(pc.chain) > 1 && served == pc.chain[0] && !pc.chain[1].lib.failed:
 		s.verify(pc, x, f)
 	}
 	if pc.tap != nil {

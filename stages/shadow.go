@@ -32,6 +32,9 @@ func (l *Libraries) needShadow(p *Program) error {
 		if s.arena, s.full, err = buffers("shadow", l.slots, l.Limits); err != nil {
 			return err
 		}
+		for _, v := range s.full { // here, where nobody waits, rather than page by page on the lane
+			spoil(v)
+		}
 		l.shadow = s
 	}
 	p.shadow = l.shadow
