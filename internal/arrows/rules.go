@@ -47,7 +47,8 @@ var folders = []folder{
 	{path: "actors", imports: []string{"stages", "stages/kv", "stages/place", "stages/sample", "stages/sched", "router", "model", "kernels", "tensor"}},
 	// bench looks at kernels/cpu for its probes alone: they are of the machine, not of a variant.
 	{path: "bench", imports: []string{"actors", "stages", "stages/sample", "stages/sched", "router", "model", "kernels", "kernels/cpu", "tensor"}},
-	{path: "lab", imports: []string{"model", "stages", "stages/sample", "router", "tokens"}},
+	{path: "lab/trace", imports: []string{"router"}},
+	{path: "lab", imports: []string{"model", "stages", "stages/sample", "router", "tokens", "lab/trace"}},
 	{path: "cli", imports: []string{"*"}},
 	{path: "internal/control"},
 	{path: "internal/golden", imports: []string{"internal/npy"}},
@@ -127,7 +128,7 @@ var reasons = []reason{
 	{"model/demo", "*", "model/demo hands out bytes; ckpt and tokens read them"},
 	{"bench", "*", "a measurement is handed an engine that is ready to start: how it is arranged is what it compares"},
 	{"*", "bench", "a measurement looks at the engine, never the other way round"},
-	{"*", "lab", "experiments look at the engine, never the other way round"},
+	{"*", "lab/...", "experiments look at the engine, never the other way round"},
 	{"*", "plugins/...", "cli hands an opened library on, so that no part knows whether a kernel is built in or lent"},
 	{"*", "actors", "stages arrange, actors carry: whatever is below runs and is tested without an actor system"},
 	{"tokens", "*", "text and ids need to know nothing of a model"},
@@ -144,6 +145,7 @@ var reasons = []reason{
 	{"plugins/...", "*", "a plugin lends kernels: it is given calls and shapes, as a built-in library is"},
 	{"stages", "stages/...", "the stage is what the schedule, the cache's blocks and the placement are about: they know it, it does not know them"},
 	{"stages/...", "*", "schedule, cache blocks and placement are integers: one that needs another part of the engine is more than that"},
+	{"lab/trace", "*", "a file of routing is read without the engine that made it"},
 	{"lab", "*", "experiments go through the engine's own door, so that they measure what people run"},
 }
 
