@@ -11,7 +11,7 @@ import (
 type cost struct {
 	dense  int64 // bytes of weights that every batch reads once: all but experts; of the embedding one row, and all of the head, which may be its own
 	expert int64 // bytes of one expert, on average over the layers
-	pairs  int   // experts that a token uses, over all layers
+	pairs  int   // experts that a token uses at most, over all layers
 	cache  int64 // bytes of keys and values of one position, all layers
 	macs   int64 // multiply-adds of a token in linear and expert
 	int8   bool  // their matrices are int8
@@ -38,11 +38,11 @@ func costOf(c model.Config, w stages.Weights, p router.Policy, a kernels.Arith) 
 	for l := range n.layers {
 		add(plan.Before(l))
 		add(plan.After(l))
-		n.pairs += p.Count(l)
+		n.pairs += p.Most(l, c.Model.NumExperts)
 		for _, name := range plan.Expert(l).Weights {
 			for _, one := range w[name][:min(1, len(w[name]))] { // the others are as large
 				n.expert += weightBytes(one)
-				n.addMACs(one, int64(p.Count(l)))
+				n.addMACs(one, int64(p.Most(l, c.Model.NumExperts)))
 			}
 		}
 	}

@@ -33,7 +33,7 @@ func FuzzPrompts(f *testing.F) {
 		}
 		g := &generator{config: preset.Config}
 		for _, p := range list {
-			if (p.text == nil) == (p.ids == nil) && (p.text != nil || len(p.ids) > 0) || p.maxTokens < 0 || p.params.Validate() != nil || p.policy.Count(5) < 1 {
+			if (p.text == nil) == (p.ids == nil) && (p.text != nil || len(p.ids) > 0) || p.maxTokens < 0 || p.params.Validate() != nil || p.policy.Fits(router.Sizes{Layers: 6, Experts: 8, Selected: 2}) != nil {
 				t.Errorf("%+v", p)
 			}
 			if err := writeJSON(&bytes.Buffer{}, g.prepare(p).failed(errInterrupted)); err != nil {

@@ -61,11 +61,14 @@ func memoryOf(m place.Memory) memoryReport {
 	return memoryReport{m.Weights, m.Cache, m.Batches, m.Total()}
 }
 
+// most is the most experts that a token uses in a layer.
+func (pl *planned) most(layer int) int { return pl.policy.Most(layer, pl.config.Model.NumExperts) }
+
 func (pl *planned) report() planReport {
 	c, q := pl.config, pl.quantities
-	r := planReport{Model: pl.name, Parameters: place.Parameters(c), ActiveParameters: place.Active(c, pl.policy.Count),
+	r := planReport{Model: pl.name, Parameters: place.Parameters(c), ActiveParameters: place.Active(c, pl.most),
 		Files: pl.files, CheckpointBytes: pl.bytes, KVBytesPerToken: place.CacheBytesPerToken(c, q.Cache.Half), KVType: "float32",
-		HopBytes: place.BoundaryBytes(c, 4), ReadBytes: place.ReadBytes(c, q.Storage, q.Head, pl.policy.Count, 1), Arith: pl.arith.String(),
+		HopBytes: place.BoundaryBytes(c, 4), ReadBytes: place.ReadBytes(c, q.Storage, q.Head, pl.most, 1), Arith: pl.arith.String(),
 		Experts: pl.policy.String(), Sequences: q.Limits.Sequences, Context: pl.context}
 	if q.Cache.Half {
 		r.KVType = "bfloat16"
@@ -100,7 +103,7 @@ func (pl *planned) bound() *boundReport {
 		return nil
 	}
 	rate := func(tokens int) float64 { // of one device, were all layers on it
-		return float64(tokens) * float64(pl.bandwidth) / float64(place.ReadBytes(pl.config, pl.quantities.Storage, pl.quantities.Head, pl.policy.Count, tokens))
+		return float64(tokens) * float64(pl.bandwidth) / float64(place.ReadBytes(pl.config, pl.quantities.Storage, pl.quantities.Head, pl.most, tokens))
 	}
 	n := pl.quantities.Limits.Sequences
 	busy := map[int]bool{}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -39,7 +40,7 @@ func samplingFlags() []cli.Flag {
 
 func expertsFlag(category string) cli.Flag {
 	return &cli.StringFlag{Name: "experts", DefaultText: "as the model says", Category: category,
-		Usage: "`SPEC` of the experts a token uses: a count (2), or counts by layer (0-2:1,3-5:4)"}
+		Usage: "`SPEC` of the experts a token uses: a count (2), counts by layer (0-2:1,3-5:4), rules (top-p:0.9, threshold:0.5, 2+mask:3,5; troupe help experts has all), or @FILE"}
 }
 
 // sampling is how one text is drawn.
@@ -79,14 +80,51 @@ func readExperts(c *cli.Context, config model.Config) (router.Policy, error) {
 	if !c.IsSet("experts") {
 		return router.Uniform(config.Model.NumSelectedExperts), nil
 	}
-	policy, err := parsePolicy(spec, config)
+	policy, err := policyOf(spec, config)
 	if err != nil {
 		return policy, &usageError{err: err}
 	}
 	return policy, nil
 }
 
+// policyOf reads a policy as it stands, or with @ before its name a file with one: parts on lines of their own, and
+// comments from # on.
+func policyOf(spec string, config model.Config) (router.Policy, error) {
+	name, isFile := strings.CutPrefix(spec, "@")
+	if !isFile {
+		return parsePolicy(spec, config)
+	}
+	text, err := readAtMost(name, maxPolicyFile)
+	if err != nil {
+		return router.Policy{}, err
+	}
+	p, err := parsePolicy(partsOf(string(text)), config)
+	if err != nil {
+		return p, fmt.Errorf("%s: %w", name, err)
+	}
+	return p, nil
+}
+
+// maxPolicyFile bounds the file of a policy.
+const maxPolicyFile = 1 << 20
+
+// partsOf joins the lines of a policy file.
+func partsOf(text string) string {
+	var parts []string
+	for line := range strings.Lines(text) {
+		line, _, _ = strings.Cut(line, "#")
+		if line = strings.Trim(strings.TrimSpace(line), ";"); line != "" {
+			parts = append(parts, line)
+		}
+	}
+	return strings.Join(parts, ";")
+}
+
 func parsePolicy(spec string, config model.Config) (router.Policy, error) {
+	return router.Parse(spec, expertSizes(config))
+}
+
+func expertSizes(config model.Config) router.Sizes {
 	m := config.Model
-	return router.Parse(spec, router.Sizes{Layers: m.NumLayers, Experts: m.NumExperts, Selected: m.NumSelectedExperts})
+	return router.Sizes{Layers: m.NumLayers, Experts: m.NumExperts, Selected: m.NumSelectedExperts}
 }

@@ -1,11 +1,9 @@
 package router
 
 import (
-	"encoding/binary"
+	"errors"
 	"fmt"
-	"math"
-	"strconv"
-	"strings"
+	"slices"
 )
 
 // Sizes are the numbers of the model that a policy must fit.
@@ -15,128 +13,106 @@ type Sizes struct {
 	Selected int // experts a row uses where the policy does not say otherwise (num_selected_experts)
 }
 
-// Policy says how many experts a row uses in each layer. It is immutable, and equal policies compare
-// equal with ==. The zero Policy is no policy: take one from [Parse] or [Uniform].
+// Policy says how the rows of a request get their experts, layer by layer. It is immutable. The zero Policy is no
+// policy: take one from [Parse], [Uniform], [Counts] or [Of].
 type Policy struct {
-	every int // count in every layer; 0: see each
-	// each is a uint16 per layer, little-endian, when the layers differ. A string, because strings are
-	// immutable and compare by value.
-	each string
+	rules []Rule // by layer; a single one is for every layer
+	text  string
 }
 
-// Uniform is the policy of k experts in every layer, 1 <= k.
-func Uniform(k int) Policy { return Policy{every: k} }
+// Uniform is the policy of the k likeliest experts in every layer, 1 <= k.
+func Uniform(k int) Policy { return Of(Rule{Count: k}) }
 
-// Count is the number of experts a row uses in a layer of the model that the policy was made for.
-func (p Policy) Count(layer int) int {
-	if p.each == "" {
-		return p.every
-	}
-	return int(p.each[2*layer]) | int(p.each[2*layer+1])<<8
-}
-
-// grammar ends every message of Parse.
-const grammar = `give a count such as "2", or counts for layers such as "0-2:1,3-5:4"`
-
-// Parse reads a policy: a count for every layer ("2"), or counts for layers ("0-2:1,5:4", last layers
-// included), where layers not named use m.Selected.
-func Parse(spec string, m Sizes) (Policy, error) {
-	fail := func(format string, a ...any) (Policy, error) {
-		return Policy{}, fmt.Errorf("router: experts %q: %s: %s", spec, fmt.Sprintf(format, a...), grammar)
-	}
-	if !strings.Contains(spec, ":") {
-		k, err := number("count", spec, 1, min(m.Experts, math.MaxUint16))
-		if err != nil {
-			return fail("%v", err)
-		}
-		return Uniform(k), nil
-	}
-	counts := make([]int, m.Layers) // 0: not named
-	for item := range strings.SplitSeq(spec, ",") {
-		layers, count, ok := strings.Cut(item, ":")
-		if !ok {
-			return fail("%q has no colon", item)
-		}
-		from, to, isRange := strings.Cut(layers, "-")
-		if !isRange {
-			to = from
-		}
-		first, err := number("layer", from, 0, m.Layers-1)
-		if err != nil {
-			return fail("%v", err)
-		}
-		last, err := number("layer", to, 0, m.Layers-1)
-		if err != nil {
-			return fail("%v", err)
-		}
-		if last < first {
-			return fail("layers %q run backwards", layers)
-		}
-		k, err := number("count", count, 1, min(m.Experts, math.MaxUint16))
-		if err != nil {
-			return fail("%v", err)
-		}
-		for l := first; l <= last; l++ {
-			if counts[l] != 0 {
-				return fail("layer %d is named twice", l)
-			}
-			counts[l] = k
-		}
-	}
-	return fromCounts(counts, m.Selected), nil
-}
-
-// number reads a decimal of digits alone, within bounds.
-func number(what, s string, low, high int) (int, error) {
-	s = strings.TrimSpace(s)
-	v, err := strconv.ParseUint(s, 10, 31)
-	if err != nil || int(v) < low || int(v) > high {
-		return 0, fmt.Errorf("%s %q, want %d to %d", what, s, low, high)
-	}
-	return int(v), nil
-}
-
-// fromCounts makes the policy of these counts by layer, selected where a count is 0.
-func fromCounts(counts []int, selected int) Policy {
-	each := make([]byte, 0, 2*len(counts))
-	same := true
+// Counts is the policy of the counts[l] likeliest experts in layer l.
+func Counts(counts []int) Policy {
+	rules := make([]Rule, len(counts))
 	for l, k := range counts {
-		if k == 0 {
-			k = selected
-			counts[l] = k
+		rules[l].Count = k
+	}
+	return Of(rules...)
+}
+
+// Of is the policy of a rule for each layer, or of one for every layer. It keeps the rules. [Policy.Fits] says
+// whether a model can follow them.
+func Of(rules ...Rule) Policy {
+	if len(rules) == 0 {
+		return Policy{}
+	}
+	texts := make([]string, len(rules))
+	for l := range rules {
+		texts[l] = rules[l].String()
+	}
+	if texts[0] != "" && !slices.ContainsFunc(texts, func(s string) bool { return s != texts[0] }) {
+		rules = rules[:1:1]
+	}
+	p := Policy{rules: rules}
+	p.text = p.write(texts)
+	return p
+}
+
+// Rule is that of a layer. Its lists are not to be changed.
+func (p *Policy) Rule(layer int) *Rule {
+	if len(p.rules) == 1 {
+		return &p.rules[0]
+	}
+	return &p.rules[layer]
+}
+
+// Most is the most experts that a row gets in a layer with so many; 0 for no policy.
+func (p Policy) Most(layer, experts int) int {
+	if len(p.rules) == 0 {
+		return 0
+	}
+	return p.Rule(layer).Most(experts)
+}
+
+// Fixed tells whether every row gets as many experts in a layer as Most says.
+func (p Policy) Fixed() bool {
+	return !slices.ContainsFunc(p.rules, func(r Rule) bool { return !r.How.counted() && !r.observe })
+}
+
+// Random tells whether seeds matter.
+func (p Policy) Random() bool {
+	return slices.ContainsFunc(p.rules, func(r Rule) bool { return r.How == Random || r.Noise > 0 })
+}
+
+// Seeded is the policy with another seed in every rule.
+func (p Policy) Seeded(seed uint64) Policy {
+	return p.each(func(r *Rule) { r.Seed = seed })
+}
+
+// Observed is the policy under which all experts of a layer compute every row. Those that the policy leaves out get
+// gates of 0, so that hidden states stay the same: it is for looking at what experts would have said.
+func (p Policy) Observed() Policy {
+	return p.each(func(r *Rule) { r.observe = true })
+}
+
+func (p Policy) each(change func(*Rule)) Policy {
+	rules := slices.Clone(p.rules)
+	for l := range rules {
+		change(&rules[l])
+	}
+	return Of(rules...)
+}
+
+// Equal tells whether two policies are the same for every model.
+func (p Policy) Equal(other Policy) bool { return p.text == other.text }
+
+// Fits says why a model cannot follow the policy, naming the layer; nil: it can.
+func (p Policy) Fits(m Sizes) error {
+	if len(p.rules) == 0 {
+		return errors.New("router: no policy: want one of Parse or Uniform")
+	}
+	if len(p.rules) != 1 && len(p.rules) != m.Layers {
+		return fmt.Errorf("router: a policy for %d layers, want %d", len(p.rules), m.Layers)
+	}
+	for l := range p.rules {
+		if err := p.rules[l].fits(m.Experts); err != nil {
+			return fmt.Errorf("router: layer %d: %w", l, err)
 		}
-		same = same && k == counts[0]
-		each = binary.LittleEndian.AppendUint16(each, uint16(k))
 	}
-	if same {
-		return Uniform(counts[0])
-	}
-	return Policy{each: string(each)}
+	return nil
 }
 
 // String is the policy in the form that Parse reads; it names every layer where they differ.
-func (p Policy) String() string {
-	if p.each == "" {
-		return strconv.Itoa(p.every)
-	}
-	var b strings.Builder
-	layers := len(p.each) / 2
-	for first := 0; first < layers; {
-		last := first
-		for last+1 < layers && p.Count(last+1) == p.Count(first) {
-			last++
-		}
-		if first > 0 {
-			b.WriteByte(',')
-		}
-		b.WriteString(strconv.Itoa(first))
-		if last > first {
-			b.WriteByte('-')
-			b.WriteString(strconv.Itoa(last))
-		}
-		b.WriteByte(':')
-		b.WriteString(strconv.Itoa(p.Count(first)))
-		first = last + 1
-	}
-	return b.String()
-}
+func (p Policy) String() string { return p.text }

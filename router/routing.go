@@ -15,6 +15,7 @@ type Routing struct {
 
 	experts int
 	best    []Choice // one row's choice
+	scratch scratch
 	groups  []Group
 	ends    []int32 // [experts]
 	row     []int32 // [pairs], by expert
@@ -39,13 +40,14 @@ func (r *Routing) Reset(experts int) {
 // Rows is the number of rows added since Reset.
 func (r *Routing) Rows() int { return len(r.Start) - 1 }
 
-// Add chooses k experts for the next row from probs [experts]. After an error the routing is as before.
-func (r *Routing) Add(probs []float32, k int) error {
+// Add chooses experts for the next row from probs [experts] under a rule that fits them. After an error the routing
+// is as before.
+func (r *Routing) Add(probs []float32, rule *Rule, at Place) error {
 	if len(probs) != r.experts {
 		return fmt.Errorf("router: row %d: %d probabilities, want %d", r.Rows(), len(probs), r.experts)
 	}
 	var err error
-	if r.best, err = topK(probs, k, r.best); err != nil {
+	if r.best, err = rule.choose(probs, at, r.best, &r.scratch); err != nil {
 		return fmt.Errorf("router: row %d: %w", r.Rows(), err)
 	}
 	for _, c := range r.best {
@@ -90,9 +92,9 @@ func (r *Routing) Groups() []Group {
 }
 
 // resize is s with n elements of any content, the same memory where it is large enough.
-func resize(s []int32, n int) []int32 {
+func resize[T any](s []T, n int) []T {
 	if cap(s) < n {
-		return make([]int32, n)
+		return make([]T, n)
 	}
 	return s[:n]
 }

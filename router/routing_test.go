@@ -21,7 +21,7 @@ func TestRouting(t *testing.T) {
 		{[]float32{.1, .2, .3, .4}, 4},
 	}
 	for _, row := range rows {
-		if err := r.Add(row.probs, row.k); err != nil {
+		if err := r.Add(row.probs, &Rule{Count: row.k}, Place{}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -56,7 +56,7 @@ func TestRoutingEmpty(t *testing.T) {
 func TestRoutingErrorLeavesItAsItWas(t *testing.T) {
 	var r Routing
 	r.Reset(2)
-	if err := r.Add([]float32{.5, .5}, 2); err != nil {
+	if err := r.Add([]float32{.5, .5}, &Rule{Count: 2}, Place{}); err != nil {
 		t.Fatal(err)
 	}
 	tests := []struct {
@@ -69,7 +69,7 @@ func TestRoutingErrorLeavesItAsItWas(t *testing.T) {
 		{[]float32{1}, 1, "router: row 1: 1 probabilities, want 2"},
 	}
 	for _, tt := range tests {
-		if err := r.Add(tt.probs, tt.k); err == nil || !strings.Contains(err.Error(), tt.want) {
+		if err := r.Add(tt.probs, &Rule{Count: tt.k}, Place{}); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("error %v, want one with %q", err, tt.want)
 		}
 	}
@@ -90,7 +90,7 @@ func TestRoutingProperties(t *testing.T) {
 		for range rows {
 			k := 1 + rng.IntN(experts)
 			total += k
-			if err := r.Add(randomProbs(rng, experts), k); err != nil {
+			if err := r.Add(randomProbs(rng, experts), &Rule{Count: k}, Place{}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -129,7 +129,7 @@ func TestRoutingNeighbours(t *testing.T) {
 	probs := randomProbs(rng, 8)
 	var alone, together Routing
 	alone.Reset(8)
-	if err := alone.Add(probs, 3); err != nil {
+	if err := alone.Add(probs, &Rule{Count: 3}, Place{}); err != nil {
 		t.Fatal(err)
 	}
 	together.Reset(8)
@@ -138,7 +138,7 @@ func TestRoutingNeighbours(t *testing.T) {
 		if i == 2 {
 			p, k = probs, 3
 		}
-		if err := together.Add(p, k); err != nil {
+		if err := together.Add(p, &Rule{Count: k}, Place{}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -156,10 +156,11 @@ func TestRoutingAllocatesNothing(t *testing.T) {
 		probs[i] = randomProbs(rng, experts)
 	}
 	var r Routing
+	rule := &Rule{Count: k}
 	batch := func() {
 		r.Reset(experts)
 		for _, p := range probs {
-			if err := r.Add(p, k); err != nil {
+			if err := r.Add(p, rule, Place{}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -179,10 +180,11 @@ func BenchmarkRouting(b *testing.B) {
 		probs[i] = randomProbs(rng, experts)
 	}
 	var r Routing
+	rule := &Rule{Count: k}
 	for b.Loop() {
 		r.Reset(experts)
 		for _, p := range probs {
-			if err := r.Add(p, k); err != nil {
+			if err := r.Add(p, rule, Place{}); err != nil {
 				b.Fatal(err)
 			}
 		}

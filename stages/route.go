@@ -21,13 +21,14 @@ func (b *Batch) Route(probs kernels.Slot, layer int) ([]router.Group, error) {
 	rows, r, p := &b.Frame.Rows, &b.Routing, b.Frame.Bufs[probs]
 	r.Reset(experts)
 	for i := range rows.N {
-		k := b.Policies[rows.Seq[i]].Count(layer)
-		if k < 1 || k > min(experts, b.limits.Experts) {
+		rule := b.Policies[rows.Seq[i]].Rule(layer)
+		if k := rule.Most(experts); k < 1 || k > min(experts, b.limits.Experts) {
 			return nil, fmt.Errorf("router of layer %d: batch %d: row %d: %d experts, want 1 to %d: ask for fewer in the request's policy",
 				layer, b.ID, i, k, min(experts, b.limits.Experts))
 		}
-		if err := r.Add(p[i*experts:(i+1)*experts], k); err != nil {
-			addUndefined(r, k)
+		at := router.Place{Layer: layer, Position: int(max(rows.Pos[i]-rows.First[i], 0))}
+		if err := r.Add(p[i*experts:(i+1)*experts], rule, at); err != nil {
+			addUndefined(r, max(1, rule.Count))
 		}
 	}
 	b.setPairs(len(r.Expert))

@@ -54,7 +54,7 @@ func (f *fake) run(b *stages.Batch) {
 			*f.at(layer, rows.Tables[rows.Seq[r]], int(rows.Pos[r])) = state[r]
 		}
 		for r := range state {
-			seen := []uint64{uint64(rows.Token[r]), uint64(rows.Pos[r]), uint64(b.Policies[rows.Seq[r]].Count(0))}
+			seen := []uint64{uint64(rows.Token[r]), uint64(rows.Pos[r]), uint64(b.Policies[rows.Seq[r]].Rule(0).Count)}
 			for _, j := range visible(rows, r) {
 				seen = append(seen, uint64(j), *f.at(layer, rows.Tables[rows.Seq[r]], j))
 			}
@@ -155,7 +155,7 @@ func (s *solo) feed(tokens []int32, sees func(i, j int) bool) {
 	}
 	for layer := range 2 {
 		for i := lo; i < len(s.state[0]); i++ {
-			seen := []uint64{s.state[0][i], uint64(i), uint64(s.policy.Count(0))}
+			seen := []uint64{s.state[0][i], uint64(i), uint64(s.policy.Rule(0).Count)}
 			for j, state := range s.state[layer] {
 				if sees(i, j) {
 					seen = append(seen, uint64(j), state)

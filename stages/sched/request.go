@@ -64,10 +64,9 @@ func (s *Scheduler) Check(r Request) error {
 	if err := s.checkMode(r); err != nil {
 		return err
 	}
-	for l := range s.c.Model.Model.NumLayers {
-		if k := r.Policy.Count(l); k < 1 || k > s.c.Model.Model.NumExperts {
-			return fmt.Errorf("sched: layer %d: %d experts for a token, want 1 to %d", l, k, s.c.Model.Model.NumExperts)
-		}
+	m := &s.c.Model.Model
+	if err := r.Policy.Fits(router.Sizes{Layers: m.NumLayers, Experts: m.NumExperts, Selected: m.NumSelectedExperts}); err != nil {
+		return fmt.Errorf("sched: %w", err)
 	}
 	return s.checkSize(r)
 }
