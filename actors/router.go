@@ -12,6 +12,7 @@ import (
 type routerActor struct {
 	probs   kernels.Slot   // where the gate leaves its probabilities
 	experts [][]*actor.PID // [layers][experts]; nil outside the stage's span
+	look    stages.Look    // may be nil
 }
 
 func (r *routerActor) Receive(c actor.Context) {
@@ -21,7 +22,9 @@ func (r *routerActor) Receive(c actor.Context) {
 	case *part:
 		b := m.credit
 		if b.missing--; b.missing == 0 {
-			b.err = b.partError()
+			if b.err = b.partError(); b.err == nil && r.look != nil {
+				r.look(b.layer, b.batch)
+			}
 			c.Send(b.from.stage, &b.answer)
 		}
 	}

@@ -29,6 +29,7 @@ type Options struct {
 	Sched sched.Config
 	Trace Trace        // may be nil
 	Wrap  stages.Wrap  // may be nil: around every op's kernel, for measurements
+	Look  stages.Look  // may be nil; on the lanes of stages, several at once, but of a layer one after the other
 	Log   *slog.Logger // may be nil
 
 	// Events is told what becomes of bindings, in order, on a goroutine of its own. Stop waits for it. May be nil.
@@ -160,7 +161,7 @@ func (e *Engine) spawnAll(o *Options, plan model.Plan, scheduler *sched.Schedule
 	var next *actor.PID
 	for i := n - 1; i >= 0; i-- {
 		on := e.devices[o.Placement.Stages[i].Device]
-		r, err := e.spawn(fmt.Sprintf("router-%d", i), &routerActor{probs: plan.Probs, experts: experts}, on.lane)
+		r, err := e.spawn(fmt.Sprintf("router-%d", i), &routerActor{probs: plan.Probs, experts: experts, look: o.Look}, on.lane)
 		if err != nil {
 			return err
 		}

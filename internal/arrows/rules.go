@@ -48,6 +48,7 @@ var folders = []folder{
 	// bench looks at kernels/cpu for its probes alone: they are of the machine, not of a variant.
 	{path: "bench", imports: []string{"actors", "stages", "stages/sample", "stages/sched", "router", "model", "kernels", "kernels/cpu", "tensor"}},
 	{path: "lab/trace", imports: []string{"router"}},
+	{path: "lab/observe", imports: []string{"actors", "stages", "stages/sched", "router", "model"}},
 	{path: "lab", imports: []string{"model", "stages", "stages/sample", "router", "tokens", "lab/trace"}},
 	{path: "cli", imports: []string{"*"}},
 	{path: "internal/control"},
@@ -146,7 +147,7 @@ var reasons = []reason{
 	{"stages", "stages/...", "the stage is what the schedule, the cache's blocks and the placement are about: they know it, it does not know them"},
 	{"stages/...", "*", "schedule, cache blocks and placement are integers: one that needs another part of the engine is more than that"},
 	{"lab/trace", "*", "a file of routing is read without the engine that made it"},
-	{"lab", "*", "experiments go through the engine's own door, so that they measure what people run"},
+	{"lab/...", "*", "experiments go through the engine's own door, so that they measure what people run"},
 }
 
 const (
