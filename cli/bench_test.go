@@ -20,6 +20,7 @@ func tinyModel(t *testing.T) string {
 
 // TestBench looks at keys and plausibility of a measurement, not at speeds.
 func TestBench(t *testing.T) {
+	long(t)
 	dir := tinyModel(t)
 	o := troupe(t, "", "bench", "-m", dir, "--json", "--reps", "1", "--n-gen", "4", "--threads", "1", "--threads-prefill", "2",
 		"--compare", "exact", "--kernels", "cpu/generic").ok(t)
@@ -69,6 +70,7 @@ func TestBench(t *testing.T) {
 
 // TestBenchPreset: the weights of a preset are gone afterwards, also when the measurement is stopped.
 func TestBenchPreset(t *testing.T) {
+	long(t)
 	temp := t.TempDir()
 	t.Setenv("TMPDIR", temp)
 	troupe(t, "", "bench", "--preset", "demo", "-q", "--reps", "1", "--n-gen", "1", "--n-prompt", "2").ok(t)

@@ -109,6 +109,7 @@ func TestKernelsTestLiar(t *testing.T) {
 
 // TestKernelsTestNothing: that a library has been judged in none of its ops is no praise.
 func TestKernelsTestNothing(t *testing.T) {
+	long(t)
 	lendAltered(t, "test/some", func(lib kernels.Library, s kernels.Segment) (kernels.Kernel, error) {
 		if s.Calls[0].Op != kernels.Add {
 			return nil, kernels.ErrNoKernel

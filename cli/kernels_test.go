@@ -34,6 +34,7 @@ func TestKernelsList(t *testing.T) {
 }
 
 func TestKernelsBench(t *testing.T) {
+	long(t)
 	args := []string{"kernels", "bench", "linear", "--in", "64", "--out", "48", "--groups", "2", "--rows", "1,3", "--reps", "1", "--kernels", "cpu/generic,ref", "--threads", "2"}
 	var r struct {
 		Op      string
@@ -62,6 +63,7 @@ func TestKernelsBench(t *testing.T) {
 
 // TestKernelsBenchLibrary: all ops of a library stand beside those of another, but for those that it lacks.
 func TestKernelsBenchLibrary(t *testing.T) {
+	long(t)
 	lendAltered(t, "test/part", func(lib kernels.Library, s kernels.Segment) (kernels.Kernel, error) {
 		if s.Calls[0].Op == kernels.Head {
 			return nil, kernels.ErrNoKernel

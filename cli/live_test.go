@@ -192,6 +192,7 @@ func lendC(t *testing.T) bool {
 // One long text, while its experts are computed by one process after the other: built in, the fast kernels in
 // another process, kernels in C, the definition in another process, and back, twice.
 func TestLongTextThroughSwaps(t *testing.T) {
+	long(t)
 	lendBuilt(t, plugins.Config{}, "cpu", "reference")
 	chain := []string{"plugin:cpu", "plugin:reference", "cpu/generic"}
 	if lendC(t) {
@@ -239,6 +240,7 @@ func TestLongTextThroughSwaps(t *testing.T) {
 // One wrong sign in one layer of another process: found beside the library that serves, and never promoted; or, if
 // it comes only later, found by the first batch that is verified, with the generations that ran under it.
 func TestLiar(t *testing.T) {
+	long(t)
 	dir := t.TempDir()
 	path := filepath.Join(dir, "liar")
 	if out, err := exec.Command("go", "build", "-o", path, "./testdata/liar").CombinedOutput(); err != nil {
@@ -306,6 +308,7 @@ func moments() int {
 // A plugin that computes experts is killed, stopped and made to crash, at random moments: every request ends
 // with the tokens of an undisturbed run.
 func TestKilledAtRandomMoments(t *testing.T) {
+	long(t)
 	const deadline = 200 * time.Millisecond
 	lendBuilt(t, plugins.Config{Deadline: deadline}, "cpu")
 	const binding, length = "expert=plugin:cpu", 300
@@ -406,6 +409,7 @@ func (l *live) logLost(how syscall.Signal, deadline time.Duration) {
 
 // An engine that is killed leaves no plugin, no socket and no file behind.
 func TestKilledEngineLeavesNothing(t *testing.T) {
+	long(t)
 	dir, tmp := t.TempDir(), t.TempDir()
 	program := filepath.Join(dir, "troupe")
 	if out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {

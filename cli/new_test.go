@@ -88,6 +88,7 @@ func TestNewIsAFunctionOfTheSeed(t *testing.T) {
 
 // TestGrok1 makes the released model's files, empty, and has them recognised without config.json.
 func TestGrok1(t *testing.T) {
+	long(t)
 	if runtime.GOOS != "linux" {
 		t.Skip("needs a file system that keeps holes as holes")
 	}

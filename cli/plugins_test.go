@@ -58,6 +58,7 @@ func pluginDir(t *testing.T) string {
 
 // TestPluginsListed: what plugins have is listed, and what is none with the reason.
 func TestPluginsListed(t *testing.T) {
+	long(t)
 	dir := pluginDir(t)
 	t.Setenv("TROUPE_PLUGINS", dir)
 	var list []libraryReport
@@ -88,6 +89,7 @@ func TestPluginsListed(t *testing.T) {
 
 // TestPluginsJudged: a plugin is judged by its name and by its file.
 func TestPluginsJudged(t *testing.T) {
+	long(t)
 	dir := pluginDir(t)
 	for _, args := range [][]string{{"plugin:template", "--plugin", dir}, {filepath.Join(dir, "template")}} {
 		o := troupe(t, "", append([]string{"kernels", "test", "--op", "rmsnorm", "--threads", "1"}, args...)...).ok(t)
@@ -106,6 +108,7 @@ func TestPluginsJudged(t *testing.T) {
 // TestPluginsSwapped: plugins come and go while a text is made, and the text is the same. One that is named by
 // --kernels serves from the start.
 func TestPluginsSwapped(t *testing.T) {
+	long(t)
 	dir := pluginDir(t)
 	plain := troupe(t, "", "run", "-q", "--temperature", "0", "--arith", "exact", "--ignore-eos", "--max-tokens", "60", "Tale: The Lost Lantern").ok(t).out
 	o, events := swapped(t, "--max-tokens", "60", "--plugin", dir, "--kernels", "rmsnorm=plugin:template",

@@ -13,6 +13,14 @@ import (
 
 var update = flag.Bool("update", false, "rewrite testdata/*.txt with what the commands print")
 
+// long leaves out a test that takes seconds and does not depend on the kernels that the machine chooses.
+func long(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("takes long: left out by -short")
+	}
+}
+
 // outcome is what a command has printed and its exit code.
 type outcome struct {
 	out, err string

@@ -37,6 +37,7 @@ func steps(events []kernelEvent) (list []string) {
 
 // TestSwap: kernels come and go while a text is made, and the text is the same.
 func TestSwap(t *testing.T) {
+	long(t)
 	plain := troupe(t, "", "run", "--temperature", "0", "--arith", "exact", "--ignore-eos", "--max-tokens", "120", "Tale: The Lost Lantern").ok(t).out
 	o, events := swapped(t, "--max-tokens", "120", "--stages", "2", "--swap", "token=3 expert=ref shadow=2", "--swap", "token=30 attend@0-2=ref,add=ref shadow=1", "--swap", "token=60 shadow=0 cpu/generic", "--swap", "token=5000 ref")
 	if o.ok(t); o.out != plain {
