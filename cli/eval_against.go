@@ -11,6 +11,7 @@ import (
 
 	"troupe/actors"
 	"troupe/kernels"
+	"troupe/lab"
 	"troupe/stages/sched"
 )
 
@@ -66,65 +67,23 @@ func (e *evaluation) compare(ctx context.Context, i int, s *score, count func())
 	if err != nil || len(want) < len(r.Prompt) { // cancelled
 		return err
 	}
-	p, q := newSoftmax(e.launch.config.VocabSize), newSoftmax(e.launch.config.VocabSize)
+	p, q := lab.NewDistribution(e.launch.config.VocabSize), lab.NewDistribution(e.launch.config.VocabSize)
 	return e.events(ctx, e.session.Engine, r, func(event sched.Event) error {
 		at := event.Index
-		if err := errors.Join(p.set(want[at]), q.set(event.Logits)); err != nil {
+		if err := errors.Join(p.Set(want[at]), q.Set(event.Logits)); err != nil {
 			return fmt.Errorf("position %d: %w", at, err)
 		}
 		want[at] = nil
-		s.sum -= q.logs[ids[at+1]]
+		s.sum -= q.Logs[ids[at+1]]
 		s.tokens++
-		s.contrast.sum -= p.logs[ids[at+1]]
-		s.contrast.kl = append(s.contrast.kl, p.divergence(q))
-		if p.likeliest == q.likeliest {
+		s.contrast.sum -= p.Logs[ids[at+1]]
+		s.contrast.kl = append(s.contrast.kl, p.Divergence(q))
+		if p.Likeliest == q.Likeliest {
 			s.contrast.same++
 		}
 		count()
 		return nil
 	})
-}
-
-// softmax is that of a row of logits, in float64.
-type softmax struct {
-	logs      []float64 // [vocab], natural logarithms of the probabilities
-	likeliest int       // ties to the lowest id
-}
-
-func newSoftmax(vocab int) *softmax { return &softmax{logs: make([]float64, vocab)} }
-
-func (d *softmax) set(logits []float32) error {
-	d.likeliest = 0
-	for i, l := range logits {
-		if l > logits[d.likeliest] {
-			d.likeliest = i
-		}
-	}
-	top, sum := float64(logits[d.likeliest]), 0.0
-	for i, l := range logits {
-		d.logs[i] = float64(l) - top
-		sum += math.Exp(d.logs[i])
-	}
-	norm := math.Log(sum)
-	if math.IsNaN(norm) {
-		return errors.New("logits hold NaN or only infinities: the weights or the arithmetic overflow")
-	}
-	for i := range d.logs {
-		d.logs[i] -= norm
-	}
-	return nil
-}
-
-// divergence is Kullback and Leibler's of q from p, sum p (ln p - ln q), in nats. Rounding can bring the
-// sum of two that are all but equal a little below zero.
-func (d *softmax) divergence(q *softmax) float64 {
-	sum := 0.0
-	for i, log := range d.logs {
-		if p := math.Exp(log); p > 0 {
-			sum += p * (log - q.logs[i])
-		}
-	}
-	return max(sum, 0)
 }
 
 // compared is how a line of the result stands to the same line in the other arithmetic; its names are a promise.

@@ -49,7 +49,7 @@ var folders = []folder{
 	{path: "bench", imports: []string{"actors", "stages", "stages/sample", "stages/sched", "router", "model", "kernels", "kernels/cpu", "tensor"}},
 	{path: "lab/trace", imports: []string{"router"}},
 	{path: "lab/observe", imports: []string{"actors", "stages", "stages/sched", "router", "model"}},
-	{path: "lab", imports: []string{"model", "stages", "stages/sample", "router", "tokens", "lab/trace"}},
+	{path: "lab", imports: []string{"actors", "stages/sched", "router", "model"}},
 	{path: "cli", imports: []string{"*"}},
 	{path: "internal/control"},
 	{path: "internal/golden", imports: []string{"internal/npy"}},
