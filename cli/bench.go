@@ -91,7 +91,7 @@ func (p *program) bench(c *cli.Context) (err error) {
 	}
 	if preset != "" {
 		l.dir.name = "preset " + preset
-		if err := p.writeSynthetic(c.Context, c.String("model"), l.config); err != nil {
+		if err := p.writeSynthetic(c.Context, c.String("model"), l.stored()); err != nil {
 			return err
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -34,12 +35,14 @@ that goes there and back has the bytes it had.
 
 The new directory is complete: configuration and tokenizer are copied. It is
 written a few matrices at a time, so that little memory is needed, and gets its
-name only when it is whole; the source stays as it is.
+name only when it is whole; the source stays as it is. With --overlay it is the
+model that the overlay makes, with a configuration of its own.
 
 troupe convert -m grok-1 --to packed --out grok-1-packed
-troupe convert -m grok-1-packed --to xai --out grok-1-again`,
+troupe convert -m grok-1-packed --to xai --out grok-1-again
+troupe convert --overlay pruned.json --to packed --out pruned`,
 		Flags: []cli.Flag{
-			modelFlag(),
+			modelFlag(), overlayFlag(""),
 			&cli.StringFlag{Name: "to", Usage: "`CONTAINER` packed or xai", DefaultText: "required"},
 			&cli.StringFlag{Name: "out", Usage: "`DIR` of the new model", TakesFile: true, DefaultText: "required"},
 		},
@@ -61,7 +64,7 @@ func (p *program) convert(c *cli.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	config, err := dir.config()
+	_, r, err := dir.rearrange(c.String("overlay"))
 	if err != nil {
 		return err
 	}
@@ -72,13 +75,16 @@ func (p *program) convert(c *cli.Context) (err error) {
 	opt := ckpt.Options{Log: p.logs.part("ckpt")}
 	report, end := p.progress("checking", inBytes)
 	opt.Progress = report
-	m, err := load.Open(c.Context, dir, config, opt)
+	m, err := load.Open(c.Context, dir, r.files, opt)
 	end()
+	if err == nil {
+		err = p.operate(c.Context, m, r, load.WorkOptions{Workers: runtime.GOMAXPROCS(0)})
+	}
 	if err != nil {
 		return dir.blame(err)
 	}
 	defer closeInto(&err, m.Close)
-	if err := p.convertInto(c.Context, m, dir, to, out); err != nil {
+	if err := p.convertInto(c.Context, m, dir, r, to, out); err != nil {
 		return err
 	}
 	took, size := time.Since(start), m.Checkpoint.Bytes()
@@ -88,7 +94,7 @@ func (p *program) convert(c *cli.Context) (err error) {
 
 // convertInto writes the new directory, whole or not at all: the small files first, since the weights get their
 // name last.
-func (p *program) convertInto(ctx context.Context, m *load.Model, dir directory, to, out string) (err error) {
+func (p *program) convertInto(ctx context.Context, m *load.Model, dir directory, r rearranged, to, out string) (err error) {
 	_, before := os.Stat(out)
 	if err := os.MkdirAll(out, 0o755); err != nil {
 		return fmt.Errorf("%s: %w", out, bare(err))
@@ -107,9 +113,12 @@ func (p *program) convertInto(ctx context.Context, m *load.Model, dir directory,
 	}()
 	for _, name := range []string{"config.json", "tokenizer.model"} {
 		file := filepath.Join(out, name)
-		err := copyInto(file, dir, name)
+		err := fs.ErrNotExist
+		if name != "config.json" || r.overlay == nil {
+			err = copyInto(file, dir, name)
+		}
 		if errors.Is(err, fs.ErrNotExist) && name == "config.json" {
-			err = writeConfig(out, m.Config) // recognised
+			err = writeConfig(out, m.Config) // recognised, or another one
 		}
 		switch {
 		case errors.Is(err, fs.ErrNotExist):

@@ -55,14 +55,16 @@ func engineFlags() []cli.Flag {
 		&cli.StringFlag{Name: "trace", Usage: "`FILE` for a Chrome trace of stages and experts (chrome://tracing, ui.perfetto.dev)", TakesFile: true, Category: engineCategory},
 		&cli.BoolFlag{Name: "shm", Usage: "copy the checkpoint into /dev/shm first, and remove it at the end", Category: engineCategory},
 		repackFlag(),
+		overlayFlag(engineCategory),
 	}, append(pluginFlags(kernelsCategory), kernelFlags()...)...)
 }
 
 // launch is what an engine is started with: the model and the engine flags, checked as far as that needs no
 // weights.
 type launch struct {
-	dir       directory
-	config    model.Config
+	dir    directory
+	config model.Config // with the overlay
+	rearranged
 	placement place.Plan
 	arith     kernels.Arith
 	binding   kernels.Binding
@@ -80,7 +82,7 @@ func (p *program) readLaunch(c *cli.Context) (l launch, err error) {
 	if l.dir, err = modelDir(c.String("model")); err != nil {
 		return l, err
 	}
-	if l.config, err = l.dir.config(); err != nil {
+	if l.config, l.rearranged, err = l.dir.rearrange(c.String("overlay")); err != nil {
 		return l, err
 	}
 	l.shm, l.trace = c.Bool("shm"), c.String("trace")

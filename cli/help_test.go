@@ -77,9 +77,16 @@ func TestExamples(t *testing.T) {
 			if o := troupe(t, "", append(args, "--help")...); o.code != exitOK {
 				t.Errorf("%s: %s", command, o.err)
 			}
+			meant := c // or, in the help of a group, one of its commands
 			for _, a := range args {
+				for _, sub := range meant.Subcommands {
+					if sub.Name == a {
+						meant = sub
+						break
+					}
+				}
 				flag, _, _ := strings.Cut(strings.TrimLeft(a, "-"), "=")
-				if strings.HasPrefix(a, "-") && len(a) > 1 && findFlag(c.Flags, flag) == nil {
+				if strings.HasPrefix(a, "-") && len(a) > 1 && findFlag(meant.Flags, flag) == nil {
 					t.Errorf("%s: no flag %s", command, a)
 				}
 			}
@@ -106,12 +113,13 @@ func TestDocsAndCompletion(t *testing.T) {
 		}
 	}
 	for line, want := range map[string]string{
-		"":              "run\neval\nlogits\ntokenize\ninspect\nplan\nnew\nconvert\nkernels\nbench\nctl\nversion\nhelp\ncompletion\n",
+		"":              "run\neval\nlogits\ntokenize\ninspect\nplan\nnew\nconvert\nkernels\nexperts\nbench\nctl\nversion\nhelp\ncompletion\n",
 		"run --max-":    "--max-batch\n--max-len\n--max-tokens\n",
 		"run --qu":      "--quiet\n",
 		"kernels --":    "--config\n--help\n--log\n--log-level\n--quiet\n",
 		"kernels":       "list\ntest\nbench\n",
 		"kernels list":  "",
+		"experts":       "prune\nduplicate\nswap\naverage\nupcycle\n",
 		"ctl kernels":   "list\nswap\nrollback\nstatus\n",
 		"ctl stats --c": "--config\n--control\n",
 		"run -m x --se": "--seed\n",

@@ -19,7 +19,8 @@ func (p *program) inspectCommand() *cli.Command {
 		Name: "inspect", Usage: "show a model's configuration and tensors, and check its files",
 		Description: `Reads the header of every file and the scales, not the weights. A directory
 without config.json is recognised if it is the released Grok-1. The exit code
-is 1 when a check fails.
+is 1 when a check fails. With --overlay the configuration and the parameters are
+those of the model that it makes, the tensors those of the files.
 
 --verify reads everything: it compares the checksums of a packed model
 (model.troupe) and names every array that is damaged. Pickles have none; there
@@ -28,7 +29,7 @@ it sees that all can be read and that every float32 value is finite.
 troupe inspect
 troupe inspect -m grok-1 --json
 troupe inspect -m grok-1-packed --verify`,
-		Flags: []cli.Flag{modelFlag(), jsonFlag("print everything as one JSON object, each tensor included"),
+		Flags: []cli.Flag{modelFlag(), overlayFlag(""), jsonFlag("print everything as one JSON object, each tensor included"),
 			&cli.BoolFlag{Name: "verify", Usage: "read all bytes and compare checksums"}},
 		Action: p.inspect,
 	}
@@ -45,6 +46,7 @@ type inspection struct {
 	Tensors    []tensorReport `json:"tensors"`
 	Checks     []check        `json:"checks"`
 	headers    []ckpt.Header
+	files      model.Config // what the files are held against
 }
 
 type tensorReport struct {
@@ -70,16 +72,25 @@ func (p *program) inspect(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	config, err := dir.config()
+	config, r, err := dir.rearrange(c.String("overlay"))
 	if err != nil {
 		return err
 	}
-	i := &inspection{Model: dir.name, Config: config, Source: "config.json"}
+	i := &inspection{Model: dir.name, Config: config, files: r.files, Source: "config.json"}
 	if _, err := fs.Stat(dir, "config.json"); err != nil {
 		i.Source = "recognised as Grok-1 by its files"
 	}
 	i.checkHeaders(c.Context, p, dir, c.Bool("verify"))
 	i.checkTokenizer(dir)
+	if r.overlay != nil {
+		i.Source += ", with --overlay"
+		i.Parameters = 0
+		for _, t := range model.Tensors(i.Config) {
+			elems, _ := t.Shape.Elems() // Validate has bounded them
+			i.Parameters += elems
+		}
+		i.note("overlay", "ok", "%s", describeOverlay(r.files, r.overlay))
+	}
 	if err := c.Context.Err(); err != nil {
 		return err
 	}
@@ -127,17 +138,17 @@ func (i *inspection) checkHeaders(ctx context.Context, p *program, dir directory
 	report, end := p.progress("reading headers", inBytes)
 	opt.Progress = report
 	var err error
-	i.headers, err = load.Scan(ctx, dir, i.Config, opt)
+	i.headers, err = load.Scan(ctx, dir, i.files, opt)
 	end()
-	if !i.try("headers", err, i.files()+map[string]string{containerXAI: ", every pickle and offset", containerPacked: ", every offset"}[i.Container]) {
+	if !i.try("headers", err, i.fileCount()+map[string]string{containerXAI: ", every pickle and offset", containerPacked: ", every offset"}[i.Container]) {
 		return
 	}
-	wants := model.Tensors(i.Config)
+	wants := model.Tensors(i.files)
 	i.addTensors(wants)
 	if info, err := fs.Stat(dir, ckpt.PackedName); err == nil {
 		i.Bytes = info.Size() // with its header and padding
 	}
-	if !i.try("tensors", ckpt.Compare(i.headers, load.Wants(i.Config)), "shapes, dtypes and scale groups as configured") {
+	if !i.try("tensors", ckpt.Compare(i.headers, load.Wants(i.files)), "shapes, dtypes and scale groups as configured") {
 		return
 	}
 	if i.Container == containerXAI {
@@ -150,7 +161,7 @@ func (i *inspection) checkHeaders(ctx context.Context, p *program, dir directory
 	opt.Prefault = verify
 	report, end = p.progress("checking values", inBytes)
 	opt.Progress = report
-	m, err := load.Open(ctx, dir, i.Config, opt)
+	m, err := load.Open(ctx, dir, i.files, opt)
 	end()
 	if err == nil {
 		err = m.Close()
@@ -171,7 +182,7 @@ func (i *inspection) verify(ctx context.Context, p *program, dir directory) {
 		return
 	}
 	report, end := p.progress("comparing checksums", inBytes)
-	damaged, err := ckpt.Verify(ctx, dir, load.Wants(i.Config), ckpt.Options{Log: p.logs.part("ckpt"), Progress: report})
+	damaged, err := ckpt.Verify(ctx, dir, load.Wants(i.files), ckpt.Options{Log: p.logs.part("ckpt"), Progress: report})
 	end()
 	for _, d := range damaged {
 		i.note("checksums", "failed", "%v", d)
@@ -181,8 +192,8 @@ func (i *inspection) verify(ctx context.Context, p *program, dir directory) {
 	}
 }
 
-// files says how many files hold how many tensors.
-func (i *inspection) files() string {
+// fileCount says how many files hold how many tensors.
+func (i *inspection) fileCount() string {
 	if i.Container == containerPacked {
 		return fmt.Sprintf("%d tensors of %s", len(i.headers), ckpt.PackedName)
 	}

@@ -13,7 +13,7 @@ import (
 // print writes the report for people.
 func (i *inspection) print(p *program) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %s parameters, %s bytes in %s\n\n", i.Model, thousands(i.Parameters), thousands(i.Bytes), i.files())
+	fmt.Fprintf(&b, "%s: %s parameters, %s bytes in %s\n\n", i.Model, thousands(i.Parameters), thousands(i.Bytes), i.fileCount())
 	fmt.Fprintf(&b, "Configuration (%s)\n", i.Source)
 	b.WriteString(describeConfig(i.Config))
 	b.WriteString("\n" + p.tableOf([]string{"Tensor", "Count", "Stored as", "Shape", "Size"}, i.classes(), 1, 4))

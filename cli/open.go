@@ -132,15 +132,25 @@ func (l launch) shares() bool {
 	return l.kernels.control != "" || slices.ContainsFunc(kernels.Variants(), func(v kernels.Variant) bool { return kernels.Lent(v.Name) })
 }
 
-// load opens a model's files, and repacks its matrices if that is wanted.
+// stored is the configuration of the files.
+func (l launch) stored() model.Config {
+	if l.overlay == nil {
+		return l.config
+	}
+	return l.files
+}
+
+// load opens a model's files, applies an overlay, and repacks its matrices if that is wanted.
 func (p *program) load(ctx context.Context, o *opened, files fs.FS, l launch, opt ckpt.Options) (r load.Repacked, err error) {
 	opt.SkipInt8 = l.repacks() && !ckpt.HasPacked(files)
 	open := func() error {
 		report, end := p.progress("loading", inBytes)
 		defer end()
 		opt.Progress = report
-		o.Model, err = load.Open(ctx, files, l.config, opt)
-		return err
+		if o.Model, err = load.Open(ctx, files, l.stored(), opt); err != nil {
+			return err
+		}
+		return p.operate(ctx, o.Model, l.rearranged, load.WorkOptions{Workers: l.repackThreads(), Memory: l.memory})
 	}
 	if err := open(); err != nil || !opt.SkipInt8 {
 		return r, err

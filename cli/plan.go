@@ -29,7 +29,7 @@ threads and memory describe them, as in 8xgpu@80GB or cpu:64@512GB.
 troupe plan --preset grok-1 --devices 8xgpu@80GB --bandwidth 3.35TB
 troupe plan --preset grok-1 --num-layers 16 --devices cpu@128GB --json`,
 		Flags: append([]cli.Flag{
-			modelFlag(),
+			modelFlag(), overlayFlag(""),
 			jsonFlag("print one JSON object"),
 			&cli.StringFlag{Name: "devices", Value: "cpu", Usage: "`LIST` of devices, a stage each", Category: category},
 			&cli.StringFlag{Name: "expert-devices", Usage: "`LIST` of devices for experts alone", DefaultText: "none", Category: category},
@@ -68,9 +68,12 @@ func (p *program) plan(c *cli.Context) error {
 		if c.IsSet("model") {
 			return usagef("--model and flags of the configuration: give one of them")
 		}
+		if c.IsSet("overlay") {
+			return usagef("--overlay and flags of the configuration: an overlay changes the model of --model")
+		}
 		err = pl.ofConfig(c)
 	} else {
-		err = pl.ofDirectory(c.Context, c.String("model"))
+		err = pl.ofDirectory(c.Context, c.String("model"), c.String("overlay"))
 	}
 	if err != nil {
 		return err
@@ -114,21 +117,26 @@ func (pl *planned) count() (err error) {
 	return err
 }
 
-// ofDirectory plans for a model directory; its checkpoint, if it is there, says how tensors are stored.
-func (pl *planned) ofDirectory(ctx context.Context, path string) error {
+// ofDirectory plans for a model directory; its checkpoint, if it is there, says how tensors are stored. With an
+// overlay all experts are counted as if they were copies, which is what a converted model takes.
+func (pl *planned) ofDirectory(ctx context.Context, path, overlay string) error {
 	dir, err := modelDir(path)
 	if err != nil {
 		return err
 	}
-	if pl.config, err = dir.config(); err != nil {
+	var r rearranged
+	if pl.config, r, err = dir.rearrange(overlay); err != nil {
 		return err
 	}
 	pl.name = dir.name
+	if r.overlay != nil {
+		pl.name += ", with --overlay"
+	}
 	packed := ckpt.HasPacked(dir)
 	if _, err := fs.Stat(dir, "ckpt-0"); errors.Is(err, fs.ErrNotExist) && !packed {
 		return pl.count()
 	}
-	headers, err := load.Scan(ctx, dir, pl.config, ckpt.Options{})
+	headers, err := load.Scan(ctx, dir, r.files, ckpt.Options{})
 	if err != nil {
 		return dir.blame(err)
 	}

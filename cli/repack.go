@@ -47,7 +47,7 @@ func (l *launch) repackThreads() (n int) {
 // warning, unless it was demanded.
 func (p *program) repack(ctx context.Context, m *load.Model, l launch) (r load.Repacked, done bool, err error) {
 	report, end := p.progress("repacking", inBytes)
-	r, err = m.Repack(ctx, load.RepackOptions{Workers: l.repackThreads(), Progress: report, Memory: l.memory})
+	r, err = m.Repack(ctx, load.WorkOptions{Workers: l.repackThreads(), Progress: report, Memory: l.memory})
 	end()
 	if errors.Is(err, load.ErrMemory) && l.repack == repackAuto {
 		p.logs.part("cli").Warn("matrices stay in the order of the pickles, which is slower to compute with", "reason", err)

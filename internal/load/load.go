@@ -22,14 +22,18 @@ type Model struct {
 	Checkpoint *ckpt.Checkpoint
 	Weights    stages.Weights
 
-	arena *tensor.Arena // of repacked matrices; nil: none
+	arena   *tensor.Arena     // of repacked matrices; nil: none
+	made    *tensor.Arena     // of what an overlay has computed; nil: none
+	changed map[string][]part // the tensors that an overlay has rearranged, by name; nil: none
 }
 
 // Close gives the checkpoint and all memory back; no weight may be used afterwards.
 func (m *Model) Close() error {
 	err := m.Checkpoint.Close()
-	if m.arena != nil {
-		err = errors.Join(err, m.arena.Close())
+	for _, a := range []*tensor.Arena{m.arena, m.made} {
+		if a != nil {
+			err = errors.Join(err, a.Close())
+		}
 	}
 	return err
 }

@@ -72,7 +72,7 @@ func TestSameWeights(t *testing.T) {
 	others := map[string]*Model{"repacked from memory": open(t, demo.FS()), "repacked from files": open(t, os.DirFS(diskDemo(t))), "packed": open(t, os.DirFS(packedDemo(t)))}
 	for name, m := range others {
 		need, last := m.RepackBytes(), int64(0)
-		r, err := m.Repack(t.Context(), RepackOptions{Workers: 3, Progress: func(done, total int64) {
+		r, err := m.Repack(t.Context(), WorkOptions{Workers: 3, Progress: func(done, total int64) {
 			if done <= last || total != need {
 				t.Errorf("%s: progress %d of %d after %d", name, done, total, last)
 			}
@@ -81,7 +81,7 @@ func TestSameWeights(t *testing.T) {
 		if err != nil || r.Bytes != need || last != need || (need > 0) == (name == "packed") || m.RepackBytes() != 0 {
 			t.Fatalf("%s: %+v, %v, %d bytes wanted, %d now", name, r, err, need, m.RepackBytes())
 		}
-		if again, err := m.Repack(t.Context(), RepackOptions{}); err != nil || again.Bytes != 0 {
+		if again, err := m.Repack(t.Context(), WorkOptions{}); err != nil || again.Bytes != 0 {
 			t.Errorf("%s: again: %+v, %v", name, again, err)
 		}
 		sameWeights(t, name, m, raw)
@@ -150,12 +150,12 @@ func logits(t *testing.T, m *Model, a kernels.Arith, library string, prompt []in
 // TestRepackNeedsMemory: a machine without it is told before anything is done.
 func TestRepackNeedsMemory(t *testing.T) {
 	m := open(t, demo.FS())
-	_, err := m.Repack(t.Context(), RepackOptions{Workers: 1, Memory: func() (int64, error) { return m.RepackBytes() - 1, nil }})
+	_, err := m.Repack(t.Context(), WorkOptions{Workers: 1, Memory: func() (int64, error) { return m.RepackBytes() - 1, nil }})
 	if !errors.Is(err, ErrMemory) || !strings.Contains(err.Error(), "troupe convert") || !strings.Contains(err.Error(), "--repack off") || m.RepackBytes() == 0 {
 		t.Errorf("%v, %d bytes left to repack", err, m.RepackBytes())
 	}
 	unknown := func() (int64, error) { return 0, errors.New("not known") }
-	if _, err := m.Repack(t.Context(), RepackOptions{Workers: 1, Memory: unknown}); err != nil || m.RepackBytes() != 0 {
+	if _, err := m.Repack(t.Context(), WorkOptions{Workers: 1, Memory: unknown}); err != nil || m.RepackBytes() != 0 {
 		t.Errorf("without the number: %v", err)
 	}
 }
@@ -164,7 +164,7 @@ func TestRepackCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	m := open(t, demo.FS())
 	need := m.RepackBytes()
-	_, err := m.Repack(ctx, RepackOptions{Workers: 2, Progress: func(done, _ int64) {
+	_, err := m.Repack(ctx, WorkOptions{Workers: 2, Progress: func(done, _ int64) {
 		if done > need/4 {
 			cancel()
 		}
@@ -185,7 +185,7 @@ func TestRepackCutFile(t *testing.T) {
 	if err := errors.Join(os.Chmod(path, 0o644), os.Truncate(path, 0)); err != nil {
 		t.Skip("a file in use cannot be cut here:", err)
 	}
-	_, err := m.Repack(t.Context(), RepackOptions{Workers: 2})
+	_, err := m.Repack(t.Context(), WorkOptions{Workers: 2})
 	var e *ckpt.Error
 	if !errors.As(err, &e) || e.File != m.Checkpoint.Tensors[3].File {
 		t.Errorf("%v, want an error about %s", err, m.Checkpoint.Tensors[3].File)

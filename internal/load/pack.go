@@ -61,13 +61,12 @@ func (m *Model) Arrays() []ckpt.Array {
 // wholeArrays is a tensor without its experts' matrices: the array of a plain one; scales, and the matrix if
 // there is only one.
 func (m *Model) wholeArrays(i int) []ckpt.Array {
-	t := &m.Checkpoint.Tensors[i]
+	t, shape := &m.Checkpoint.Tensors[i], m.shape(i)
 	if t.Groups == 0 {
-		return []ckpt.Array{{Name: t.Name, Spec: t.Weight, Payload: m.copyOf(i, t.Data)}}
+		return []ckpt.Array{{Name: t.Name, Spec: tensor.Spec{DType: t.Weight.DType, Shape: shape}, Payload: m.values(i)}}
 	}
-	shape := append(tensor.Shape{}, t.Weight.Shape...)
 	shape[len(shape)-2] = t.Groups
-	list := []ckpt.Array{{Name: ckpt.ScalesName(t.Name), Spec: tensor.Spec{DType: tensor.BF16, Shape: shape}, Payload: m.copyOf(i, t.Scales)}}
+	list := []ckpt.Array{{Name: ckpt.ScalesName(t.Name), Spec: tensor.Spec{DType: tensor.BF16, Shape: shape}, Payload: m.scales(i)}}
 	if len(shape) == 2 {
 		list = append(list, m.panelArray(i, -1))
 	}
@@ -78,23 +77,15 @@ func (m *Model) wholeArrays(i int) []ckpt.Array {
 func (m *Model) panelArray(i, expert int) ckpt.Array {
 	t := &m.Checkpoint.Tensors[i]
 	in, out := matrix(t)
-	a := ckpt.Array{Name: ckpt.PanelsName(t.Name, expert), Spec: tensor.Spec{DType: tensor.I8, Shape: ckpt.PanelShape(in, out, t.Groups)}}
-	e := max(expert, 0)
-	if t.Panels != nil {
-		a.Payload = m.copyOf(i, t.Panels[e])
-		return a
-	}
-	raw := t.Data[e*in*out : (e+1)*in*out]
-	a.Payload = func(w io.Writer) error {
-		return m.Checkpoint.Through(i, raw, func() error { return writePanels(w, tensor.Int8s(raw), in, out, t.Groups) })
-	}
-	return a
-}
-
-// copyOf streams bytes of a tensor as they are.
-func (m *Model) copyOf(i int, b []byte) func(io.Writer) error {
-	return func(w io.Writer) error {
-		return m.Checkpoint.Through(i, b, func() error { _, err := w.Write(b); return err })
+	p := m.parts(i)[max(expert, 0)]
+	return ckpt.Array{
+		Name: ckpt.PanelsName(t.Name, expert), Spec: tensor.Spec{DType: tensor.I8, Shape: ckpt.PanelShape(in, out, t.Groups)},
+		Payload: func(w io.Writer) error {
+			if p.panels != nil {
+				return m.through(i, p, p.panels, func() error { _, err := w.Write(p.panels); return err })
+			}
+			return m.through(i, p, p.data, func() error { return writePanels(w, tensor.Int8s(p.data), in, out, t.Groups) })
+		},
 	}
 }
 
@@ -120,31 +111,13 @@ func (m *Model) Sources() []ckpt.Source {
 	var list []ckpt.Source
 	for i := range m.Checkpoint.Tensors {
 		t := &m.Checkpoint.Tensors[i]
-		s := ckpt.Source{Name: t.Name, Spec: t.Weight, Groups: t.Groups, ScaleFlags: t.ScaleFlags, Payload: m.copyOf(i, t.Data)}
+		s := ckpt.Source{Name: t.Name, Spec: tensor.Spec{DType: t.Weight.DType, Shape: m.shape(i)}, Groups: t.Groups, ScaleFlags: t.ScaleFlags, Payload: m.values(i)}
 		if t.Groups > 0 {
-			s.Scales = m.copyOf(i, t.Scales)
-		}
-		if t.Panels != nil {
-			s.Payload = m.unpacked(i)
+			s.Scales = m.scales(i)
 		}
 		list = append(list, s)
 	}
 	return list
-}
-
-// unpacked streams the values of a tensor in panels in the order of the pickles.
-func (m *Model) unpacked(i int) func(io.Writer) error {
-	t := &m.Checkpoint.Tensors[i]
-	in, out := matrix(t)
-	return func(w io.Writer) error {
-		for _, panels := range t.Panels {
-			k := &kernels.Weight{In: in, Out: out, Groups: t.Groups, Q: tensor.Int8s(panels), Panels: true}
-			if err := m.Checkpoint.Through(i, panels, func() error { return writeRows(w, k) }); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
 }
 
 // writeRows writes a matrix in panels as rows [in out].

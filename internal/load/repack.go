@@ -4,30 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"sync"
-	"sync/atomic"
 	"time"
 
-	"troupe/ckpt"
 	"troupe/kernels"
 	"troupe/tensor"
 )
-
-// ErrMemory says that the machine has not the memory for repacked matrices.
-var ErrMemory = errors.New("too little memory")
 
 // Repacked is what repacking took.
 type Repacked struct {
 	Bytes int64 // of memory, beside the checkpoint
 	Took  time.Duration
-}
-
-// RepackOptions bound the work.
-type RepackOptions struct {
-	Workers  int                     // matrices packed at a time, 1 or more
-	Progress func(done, total int64) // bytes; may be nil
-	Memory   func() (int64, error)   // bytes that may be taken; nil: ckpt.MemoryAvailable
 }
 
 // RepackBytes is the memory that Repack takes: 0 where every int8 matrix is in panels already.
@@ -42,17 +28,14 @@ func (m *Model) RepackBytes() (sum int64) {
 // be called before the weights are used. A matrix's pages of the checkpoint are given back when it is done, so
 // that little more than one copy is in memory at any time. The error is ErrMemory, before anything is done, when
 // the system has not got the memory.
-func (m *Model) Repack(ctx context.Context, opt RepackOptions) (r Repacked, err error) {
+func (m *Model) Repack(ctx context.Context, opt WorkOptions) (r Repacked, err error) {
 	start := time.Now()
 	r.Bytes = m.RepackBytes()
 	if r.Bytes == 0 || m.arena != nil {
 		return Repacked{}, nil
 	}
-	if opt.Memory == nil {
-		opt.Memory = ckpt.MemoryAvailable
-	}
-	if have, err := opt.Memory(); err == nil && have < r.Bytes {
-		return r, fmt.Errorf("repack: %w: needs %d bytes, the system has %d left: free memory, convert the model once (troupe convert --to packed), or leave it as it is (--repack off), which is slower", ErrMemory, r.Bytes, have)
+	if err := opt.room(r.Bytes); err != nil {
+		return r, fmt.Errorf("repack: %w: free memory, convert the model once (troupe convert --to packed), or leave it as it is (--repack off), which is slower", err)
 	}
 	units := m.unpackedMatrices()
 	arena, err := tensor.NewHugeArena("weights", int(r.Bytes))
@@ -71,7 +54,11 @@ func (m *Model) Repack(ctx context.Context, opt RepackOptions) (r Repacked, err 
 	for _, u := range units {
 		k := *u.weight
 		k.Q, k.Panels = u.dst, true
-		m.Weights[k.Name][u.expert] = &k
+		for e, w := range m.Weights[k.Name] { // a matrix may be several experts'
+			if w == u.weight {
+				m.Weights[k.Name][e] = &k
+			}
+		}
 	}
 	r.Took = time.Since(start)
 	return r, nil
@@ -79,10 +66,10 @@ func (m *Model) Repack(ctx context.Context, opt RepackOptions) (r Repacked, err 
 
 // unit is one matrix to pack.
 type unit struct {
-	tensor, expert int
-	weight         *kernels.Weight
-	raw            []byte // its part of the checkpoint
-	dst            []int8
+	tensor int
+	weight *kernels.Weight
+	raw    []byte // its part of the checkpoint
+	dst    []int8
 }
 
 // bytes is the matrix in panels.
@@ -90,60 +77,34 @@ func (u unit) bytes() int64 {
 	return int64(kernels.PanelSize(u.weight.In, u.weight.Out, u.weight.Groups))
 }
 
-// unpackedMatrices lists the int8 matrices that are not in panels.
+// unpackedMatrices lists the int8 matrices that are not in panels, each once.
 func (m *Model) unpackedMatrices() (units []unit) {
 	for i := range m.Checkpoint.Tensors {
 		t := &m.Checkpoint.Tensors[i]
+		if t.Groups == 0 {
+			continue
+		}
+		parts, seen := m.parts(i), map[*kernels.Weight]bool{}
 		for e, w := range m.Weights[t.Name] {
-			if w.Quantised() && !w.Panels {
-				n := w.In * w.Out
-				units = append(units, unit{tensor: i, expert: e, weight: w, raw: t.Data[e*n : (e+1)*n]})
+			if !w.Panels && !seen[w] {
+				seen[w] = true
+				units = append(units, unit{tensor: i, weight: w, raw: parts[e].data})
 			}
 		}
 	}
 	return units
 }
 
-// packAll packs all matrices, each in one goroutine; the error is the first in their order.
-func (m *Model) packAll(ctx context.Context, units []unit, opt RepackOptions, total int64) error {
-	bad := make([]error, len(units))
-	var next, failed atomic.Int64
-	var mu sync.Mutex
-	var done int64
-	var wg sync.WaitGroup
-	for range min(max(opt.Workers, 1), len(units)) {
-		wg.Go(func() {
-			for ctx.Err() == nil && failed.Load() == 0 {
-				i := int(next.Add(1)) - 1
-				if i >= len(units) {
-					return
-				}
-				u := units[i]
-				bad[i] = m.Checkpoint.Through(u.tensor, u.raw, func() error {
-					w := u.weight
-					kernels.PackPanels(u.dst, w.Q, w.In, w.Out, w.Groups, 0, kernels.NumPanels(w.Out))
-					return nil
-				})
-				if bad[i] != nil {
-					failed.Add(1)
-				}
-				if opt.Progress != nil {
-					mu.Lock()
-					done += u.bytes()
-					opt.Progress(done, total)
-					mu.Unlock()
-				}
-			}
+// packAll packs all matrices; the error is the first in their order.
+func (m *Model) packAll(ctx context.Context, units []unit, opt WorkOptions, total int64) error {
+	return opt.each(ctx, "repack", len(units), total, func(i int) (int64, error) {
+		u := units[i]
+		return u.bytes(), m.Checkpoint.Through(u.tensor, u.raw, func() error {
+			w := u.weight
+			kernels.PackPanels(u.dst, w.Q, w.In, w.Out, w.Groups, 0, kernels.NumPanels(w.Out))
+			return nil
 		})
-	}
-	wg.Wait()
-	if ctx.Err() != nil {
-		return fmt.Errorf("repack: stopped: %w", context.Cause(ctx))
-	}
-	if i := slices.IndexFunc(bad, func(err error) bool { return err != nil }); i >= 0 {
-		return bad[i]
-	}
-	return nil
+	})
 }
 
 // PrefersPanels tells whether a library that a binding chooses for matrices is fastest on panels.
