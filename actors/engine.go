@@ -12,6 +12,7 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 
+	"troupe/router"
 	"troupe/stages/sched"
 )
 
@@ -27,6 +28,7 @@ type Engine struct {
 	alive   sync.WaitGroup // actors that have not stopped
 	head    *actor.PID
 	stages  []*stageActor
+	count   []*router.Counters // by stage, each of its lane; nil: routing is not counted
 	credits []*credit
 	binder  *binder
 

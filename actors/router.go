@@ -4,15 +4,17 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"troupe/kernels"
+	"troupe/router"
 	"troupe/stages"
 )
 
 // routerActor chooses experts for the batches of one stage and gathers their parts. Parts lie in the batch,
 // each in its own place, and op combine adds them in rank order: the order of arrival does not matter.
 type routerActor struct {
-	probs   kernels.Slot   // where the gate leaves its probabilities
-	experts [][]*actor.PID // [layers][experts]; nil outside the stage's span
-	look    stages.Look    // may be nil
+	probs   kernels.Slot     // where the gate leaves its probabilities
+	experts [][]*actor.PID   // [layers][experts]; nil outside the stage's span
+	count   *router.Counters // nil: none; it belongs to the lane
+	look    stages.Look      // may be nil
 }
 
 func (r *routerActor) Receive(c actor.Context) {
@@ -44,4 +46,5 @@ func (r *routerActor) dispatch(c actor.Context, b *credit) {
 		w.rows = stages.WorkOf(g)
 		c.Send(r.experts[b.layer][g.Expert], w)
 	}
+	b.batch.Observe(r.probs, b.layer, r.count) // experts of other devices are at work
 }

@@ -12,6 +12,7 @@ import (
 
 	"troupe/kernels"
 	"troupe/model"
+	"troupe/router"
 	"troupe/stages"
 	"troupe/stages/place"
 	"troupe/stages/sched"
@@ -31,6 +32,8 @@ type Options struct {
 	Wrap  stages.Wrap  // may be nil: around every op's kernel, for measurements
 	Look  stages.Look  // may be nil; on the lanes of stages, several at once, but of a layer one after the other
 	Log   *slog.Logger // may be nil
+	// NoTelemetry leaves the routing uncounted, to measure what counting costs.
+	NoTelemetry bool
 
 	// Events is told what becomes of bindings, in order, on a goroutine of its own. Stop waits for it. May be nil.
 	Events func(KernelEvent)
@@ -158,10 +161,13 @@ func (e *Engine) spawnAll(o *Options, plan model.Plan, scheduler *sched.Schedule
 	}
 	n := len(o.Placement.Stages)
 	e.stages = make([]*stageActor, n)
+	if !o.NoTelemetry {
+		e.count = make([]*router.Counters, n)
+	}
 	var next *actor.PID
 	for i := n - 1; i >= 0; i-- {
 		on := e.devices[o.Placement.Stages[i].Device]
-		r, err := e.spawn(fmt.Sprintf("router-%d", i), &routerActor{probs: plan.Probs, experts: experts, look: o.Look}, on.lane)
+		r, err := e.spawn(fmt.Sprintf("router-%d", i), &routerActor{probs: plan.Probs, experts: experts, count: e.newCounters(o, i), look: o.Look}, on.lane)
 		if err != nil {
 			return err
 		}

@@ -22,6 +22,8 @@ type Batch struct {
 	Routing    router.Routing  // of the layer at hand
 
 	limits Limits
+	pads   []int32 // rows that stand for no token, ascending
+	record record  // of the sequences that are traced
 	slots  []model.SlotSpec
 	full   [][]float32 // every buffer at its full length
 	step   int         // next segment within the stage that holds the batch
@@ -132,12 +134,15 @@ func (b *Batch) Reset(id, generation uint64) {
 	r.Token, r.Pos, r.Seq, r.First, r.Keyless, r.Prompt = r.Token[:0], r.Pos[:0], r.Seq[:0], r.First[:0], r.Keyless[:0], r.Prompt[:0]
 	r.Draw, r.Tables, r.Skip = r.Draw[:0], r.Tables[:0], r.Skip[:0]
 	b.Policies, b.Draws, b.Drawn = b.Policies[:0], b.Draws[:0], b.Drawn[:0]
+	b.pads = b.pads[:0]
+	b.record.reset()
 }
 
-// Row is one token to compute; the fields are those of kernels.Rows.
+// Row is one token to compute; the fields are those of kernels.Rows, but for the last.
 type Row struct {
 	Token, Pos, First, Keyless int32
 	Prompt                     bool
+	Pad                        bool // behind the end of the prompt, to fill its bucket: it is computed, and neither counted nor traced
 }
 
 // AddSequence adds a sequence and returns its index for AddRow. The table and skip slices are lent
@@ -154,6 +159,11 @@ func (b *Batch) AddRow(seq int, row Row) {
 	r := &b.Frame.Rows
 	r.Token, r.Pos, r.Seq = append(r.Token, row.Token), append(r.Pos, row.Pos), append(r.Seq, int32(seq))
 	r.First, r.Keyless, r.Prompt = append(r.First, row.First), append(r.Keyless, row.Keyless), append(r.Prompt, row.Prompt)
+	if row.Pad {
+		b.pads = append(b.pads, int32(r.N))
+	} else if b.record.traces(seq) {
+		b.record.row = append(b.record.row, int32(r.N))
+	}
 	r.N++
 }
 

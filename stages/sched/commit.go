@@ -2,6 +2,7 @@ package sched
 
 import (
 	"fmt"
+	"math"
 
 	"troupe/stages"
 )
@@ -14,11 +15,14 @@ func (s *Scheduler) Commit(b *stages.Batch, events []Event) []Event {
 		panic(fmt.Sprintf("BUG: sched: batch %d comes back with %d of %d draws", b.ID, len(b.Drawn), len(b.Draws)))
 	}
 	drawn := b.Drawn
-	for _, p := range f.parts {
+	for i, p := range f.parts {
 		p.seq.inFlight--
 		p.seq.back += p.rows
 		p.seq.latest = b.Generation
 		if !p.seq.over {
+			if p.seq.trace {
+				p.seq.routing = b.AppendRouting(p.seq.routing, i)
+			}
 			events = s.take(p, drawn[:p.draws], events)
 		}
 		drawn = drawn[p.draws:]
@@ -57,16 +61,16 @@ func (s *Scheduler) take(p part, drawn []stages.Drawn, events []Event) []Event {
 			if d.Token == q.eos {
 				return s.end(q, EOS, nil, events)
 			}
-			e.Index, e.Token = q.made, d.Token
+			e.Index, e.Token, e.Routing = q.made, d.Token, q.routed(math.MaxInt)
 			q.last = d.Token
 			q.made++
 			s.count.tokens++
 		case Score:
 			e.Index = q.position(p, i)
-			e.Token = q.prompt[e.Index]
+			e.Token, e.Routing = q.prompt[e.Index], q.routed(p.lo+i)
 		case Logits:
 			e.Index = p.lo + i
-			e.Token, e.Logits = q.prompt[e.Index], d.Logits
+			e.Token, e.Logits, e.Routing = q.prompt[e.Index], d.Logits, q.routed(p.lo+i)
 		}
 		q.told++
 		events = append(events, e)

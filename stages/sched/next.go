@@ -50,7 +50,7 @@ func (s *Scheduler) addDecodes(b *stages.Batch, f *flight) {
 	rows, draws := b.Room()
 	n := min((active+s.groups-1)/s.groups, len(s.ready), rows, draws)
 	for _, q := range s.ready[:n] {
-		at := b.AddSequence(q.table, q.skip, q.policy)
+		at := q.join(b)
 		row, draw := q.decodeRow()
 		b.AddRow(at, row)
 		b.AddDraw(draw)
@@ -84,7 +84,7 @@ func (s *Scheduler) addChunk(b *stages.Batch, f *flight, q *sequence, n int) {
 	if q.sent == 0 {
 		q.since = b.Generation
 	}
-	at := b.AddSequence(q.table, q.skip, q.policy)
+	at := q.join(b)
 	p := part{seq: q, lo: q.sent, rows: n}
 	for i := q.sent; i < q.sent+n; i++ {
 		b.AddRow(at, q.promptRow(i, int32(s.c.Model.PadToken)))
@@ -97,4 +97,13 @@ func (s *Scheduler) addChunk(b *stages.Batch, f *flight, q *sequence, n int) {
 	q.inFlight++
 	f.parts = append(f.parts, p)
 	s.count.promptRows += uint64(n)
+}
+
+// join adds the sequence to a batch and returns its index there.
+func (q *sequence) join(b *stages.Batch) int {
+	at := b.AddSequence(q.table, q.skip, q.policy)
+	if q.trace {
+		b.Trace(at)
+	}
+	return at
 }

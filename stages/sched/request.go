@@ -24,6 +24,7 @@ type Request struct {
 	Policy    router.Policy // made for the model of this scheduler
 	EOS       int32         // ends a generation and is not part of it; -1: none
 	Mode      Mode
+	Trace     bool // events say which experts the rows used
 }
 
 // ID names a request; no two requests of a scheduler have the same.
@@ -48,6 +49,10 @@ type Event struct {
 	Token   int32     // Generate: the new token; Score, Logits: the prompt's at that position
 	LogProb float32   // Generate, Score: natural logarithm
 	Logits  []float32 // Logits: [V], of the token that follows this position
+	// Routing, of a request with Trace, is that of the rows computed since the event before, by position; it is the
+	// receiver's. Its last row is the one that the event was drawn from. Generate: the first event has all rows of the
+	// prompt. Done: rows from which nothing was told. Rows that fill a bucket behind the prompt are left out.
+	Routing []router.RowRouting
 	// Generation is that of the batch that drew the token, Since that of the first batch with rows of the
 	// request: what it rests on was computed from the one to the other. Done: of the last such batch; 0, 0: none.
 	Generation, Since uint64

@@ -2,6 +2,7 @@ package sched
 
 import (
 	"errors"
+	"math"
 	"slices"
 
 	"troupe/kernels"
@@ -104,7 +105,7 @@ func (s *Scheduler) Cancel(id ID) []Event {
 func (s *Scheduler) end(q *sequence, why Finish, err error, events []Event) []Event {
 	s.waiting, s.running, s.ready = remove(s.waiting, q), remove(s.running, q), remove(s.ready, q)
 	q.over = true
-	return append(events, Event{ID: q.id, Index: q.told, Generation: q.latest, Since: q.since, Done: true, Finish: why, Err: err})
+	return append(events, Event{ID: q.id, Index: q.told, Generation: q.latest, Since: q.since, Routing: q.routed(math.MaxInt), Done: true, Finish: why, Err: err})
 }
 
 func remove(list []*sequence, q *sequence) []*sequence {

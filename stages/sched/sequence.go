@@ -50,6 +50,7 @@ type sequence struct {
 	eos    int32
 	mode   Mode
 	most   int // new tokens
+	trace  bool
 
 	table []int32 // cache blocks
 	skip  []int32 // positions that are no keys for prompt rows
@@ -62,12 +63,14 @@ type sequence struct {
 	inFlight int   // batches with rows of it
 	over     bool  // nothing more is wanted of it
 
+	routing []router.RowRouting // of rows that came back, not yet told
+
 	since, latest uint64 // generations of its first batch, and of the last one that came back
 }
 
 // start prepares a used or new struct for a request.
 func (q *sequence) start(id ID, r Request, p layout, pad int32) {
-	*q = sequence{layout: p, id: id, params: r.Params, policy: r.Policy, eos: r.EOS, mode: r.Mode, most: r.MaxTokens,
+	*q = sequence{layout: p, id: id, params: r.Params, policy: r.Policy, eos: r.EOS, mode: r.Mode, most: r.MaxTokens, trace: r.Trace,
 		prompt: append(q.prompt[:0], r.Prompt...), table: q.table[:0], skip: q.skip[:0]}
 	for i := p.first; i < max(p.rows, len(r.Prompt)); i++ {
 		if q.token(i, pad) == pad {
@@ -86,7 +89,7 @@ func (q *sequence) token(i int, pad int32) int32 {
 
 // promptRow is the row of a position in the prompt, or in its bucket.
 func (q *sequence) promptRow(i int, pad int32) stages.Row {
-	row := stages.Row{Token: q.token(i, pad), Pos: int32(i), First: int32(q.first), Prompt: true}
+	row := stages.Row{Token: q.token(i, pad), Pos: int32(i), First: int32(q.first), Prompt: true, Pad: i >= len(q.prompt)}
 	if i < q.first || q.whole && q.first == len(q.prompt) { // nothing but pads up to here
 		row.Keyless = int32(q.rows)
 	}
@@ -136,4 +139,20 @@ func (q *sequence) decodeRow() (stages.Row, stages.Draw) {
 	at := len(q.prompt) + q.made
 	return stages.Row{Token: q.last, Pos: int32(at - 1), First: int32(q.first)},
 		stages.Draw{Kind: stages.Sample, Position: at, Step: q.made, Params: q.params}
+}
+
+// routed takes the routing of the rows up to a position that has not been told yet.
+func (q *sequence) routed(last int) []router.RowRouting {
+	n := 0
+	for n < len(q.routing) && q.routing[n].Position <= last {
+		n++
+	}
+	rows := q.routing[:n:n]
+	if q.routing = q.routing[n:]; len(q.routing) == 0 {
+		q.routing = nil
+	}
+	if n == 0 {
+		return nil
+	}
+	return rows
 }
