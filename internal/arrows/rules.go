@@ -51,6 +51,9 @@ var folders = []folder{
 	{path: "lab/trace", imports: []string{"router"}},
 	{path: "lab/observe", imports: []string{"actors", "stages", "stages/sched", "router", "model"}},
 	{path: "lab", imports: []string{"actors", "stages/sched", "router", "model"}},
+	{path: "lab/palette"},
+	{path: "lab/look", imports: []string{"lab/trace", "router"}},
+	{path: "lab/page", imports: []string{"lab/look", "lab/palette", "router"}},
 	{path: "cli", imports: []string{"*"}},
 	{path: "internal/control"},
 	{path: "internal/golden", imports: []string{"internal/npy"}},
@@ -150,6 +153,9 @@ var reasons = []reason{
 	{"stages", "stages/...", "the stage is what the schedule, the cache's blocks and the placement are about: they know it, it does not know them"},
 	{"stages/...", "*", "schedule, cache blocks and placement are integers: one that needs another part of the engine is more than that"},
 	{"lab/trace", "*", "a file of routing is read without the engine that made it"},
+	{"lab/palette", "*", "colours are numbers: who uses them is not their matter"},
+	{"lab/look", "*", "what is counted of routing is a function of it: the engine that made it, and how it is shown, are other folders' matter"},
+	{"lab/page", "*", "a page is made of words and figures: where they come from is its caller's matter"},
 	{"lab/...", "*", "experiments go through the engine's own door, so that they measure what people run"},
 }
 

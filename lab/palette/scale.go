@@ -1,0 +1,53 @@
+package palette
+
+import "math"
+
+// experts are the colours of experts, neighbours far apart.
+var experts = [...]Colour{
+	{0xe6, 0x9f, 0x00}, // orange
+	{0x56, 0xb4, 0xe9}, // sky blue
+	{0x00, 0x9e, 0x73}, // bluish green
+	{0xf0, 0xe4, 0x42}, // yellow
+	{0x00, 0x72, 0xb2}, // blue
+	{0xd5, 0x5e, 0x00}, // vermilion
+	{0xcc, 0x79, 0xa7}, // reddish purple
+	{0xbb, 0xbb, 0xbb}, // grey
+}
+
+// NumExperts is how many experts have a colour of their own; the next ones have the same in another style.
+const NumExperts = len(experts)
+
+// Expert is the colour of an expert, and how often its colour came before: styles tell those apart.
+func Expert(e int) (c Colour, style int) { return experts[e%NumExperts], e / NumExperts }
+
+// stops are the colours that a scale runs through, at equal distances.
+type stops []Colour
+
+var (
+	sequential = stops{{0xf4, 0xf7, 0xfb}, {0xb9, 0xd6, 0xea}, {0x6c, 0xab, 0xd4}, {0x2d, 0x72, 0xae}, {0x0b, 0x2a, 0x55}}
+	diverging  = stops{{0x12, 0x3f, 0x7a}, {0x6d, 0xa3, 0xd2}, {0xf6, 0xf5, 0xf2}, {0xee, 0x9d, 0x55}, {0x8f, 0x3a, 0x00}}
+)
+
+// Sequential is the colour of a value of 0 (nearly white) to 1 (dark blue). What is outside counts as the end; NaN as 0.
+func Sequential(v float64) Colour { return sequential.at(v) }
+
+// Diverging is the colour of a value of -1 (blue) through 0 (nearly white) to 1 (orange). What is outside counts as
+// the end; NaN as 0.
+func Diverging(v float64) Colour {
+	if math.IsNaN(v) {
+		v = 0
+	}
+	return diverging.at((v + 1) / 2)
+}
+
+func (s stops) at(v float64) Colour {
+	if math.IsNaN(v) {
+		v = 0
+	}
+	v = min(max(v, 0), 1) * float64(len(s)-1)
+	i := min(int(v), len(s)-2)
+	part := v - float64(i)
+	mix := func(a, b uint8) uint8 { return uint8(math.Round(float64(a) + part*(float64(b)-float64(a)))) }
+	a, b := s[i], s[i+1]
+	return Colour{mix(a.R, b.R), mix(a.G, b.G), mix(a.B, b.B)}
+}
