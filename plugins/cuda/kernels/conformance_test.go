@@ -26,6 +26,9 @@ func (l *library) String() string {
 // The first way runs the whole suite, the others, which are slower here, a part of it each; every way is met by
 // TestProducts and TestAttention as well.
 func TestConformance(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes long: the library on a driver without a GPU runs it, too")
+	}
 	for i, l := range ways {
 		t.Run(l.String(), func(t *testing.T) {
 			for j, c := range kerneltest.Cases() {

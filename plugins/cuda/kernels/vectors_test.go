@@ -48,7 +48,7 @@ func TestTopK(t *testing.T) {
 		var routing router.Routing
 		routing.Reset(experts)
 		for row := range n {
-			if err := routing.Add(probs[row*experts:][:experts], k); err != nil {
+			if err := routing.Add(probs[row*experts:][:experts], &router.Rule{Count: k}, router.Place{}); err != nil {
 				t.Fatal(err)
 			}
 		}
