@@ -53,6 +53,7 @@ func engineFlags() []cli.Flag {
 		&cli.IntFlag{Name: "max-batch", Value: defaultMaxBatch, Usage: "requests that run at a time", Category: engineCategory},
 		&cli.IntFlag{Name: "microbatches", Usage: "batches in flight", DefaultText: "one more than stages, one for a single device", Category: engineCategory},
 		&cli.StringFlag{Name: "trace", Usage: "`FILE` for a Chrome trace of stages and experts (chrome://tracing, ui.perfetto.dev)", TakesFile: true, Category: engineCategory},
+		&cli.BoolFlag{Name: "telemetry", Value: true, Usage: "count which experts are used; --telemetry=false measures what that costs", Category: engineCategory},
 		&cli.BoolFlag{Name: "shm", Usage: "copy the checkpoint into /dev/shm first, and remove it at the end", Category: engineCategory},
 		repackFlag(),
 		overlayFlag(engineCategory),
@@ -71,6 +72,7 @@ type launch struct {
 	host      *host // of plugins
 	kernels   kernelOptions
 	shm       bool
+	uncounted bool                  // routing is not counted
 	repack    string                // auto, on, off
 	memory    func() (int64, error) // that repacking may take; nil: what the system has left
 	trace     string                // file, "" for none
@@ -85,7 +87,7 @@ func (p *program) readLaunch(c *cli.Context) (l launch, err error) {
 	if l.config, l.rearranged, err = l.dir.rearrange(c.String("overlay")); err != nil {
 		return l, err
 	}
-	l.shm, l.trace = c.Bool("shm"), c.String("trace")
+	l.shm, l.trace, l.uncounted = c.Bool("shm"), c.String("trace"), !c.Bool("telemetry")
 	if l.repack, err = readRepack(c); err != nil {
 		return l, err
 	}
@@ -292,7 +294,7 @@ func (p *program) engine(ctx context.Context, l launch, m *opened, turns actors.
 // engineOptions are what an engine of this launch is started with.
 func (p *program) engineOptions(l launch, m *opened, turns actors.Trace, wrap stages.Wrap, w *kernelWatch) actors.Options {
 	o := actors.Options{Model: l.config, Weights: m.Weights, Placement: l.placement, Arith: l.arith,
-		Binding: l.binding, Sched: l.limits, Trace: turns, Wrap: wrap, Log: p.logs.plain("actors")}
+		Binding: l.binding, Sched: l.limits, Trace: turns, Wrap: wrap, Log: p.logs.plain("actors"), NoTelemetry: l.uncounted}
 	l.kernels.put(&o, w)
 	return o
 }

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"troupe/actors"
+	"troupe/lab/trace"
 	"troupe/router"
 	"troupe/stages/sched"
 )
@@ -20,6 +22,9 @@ func (p *program) evalCommand() *cli.Command {
 		Description: `A .txt file is one document, a .jsonl file one a line ("text", and "domain" if
 wanted). A document is encoded, ended with EOS, and judged on its own: the loss
 is the mean of -ln p over all its ids but the first, in nats.
+
+--routing-trace writes a file with the experts of every token and their gates,
+document by document, with domains.
 
 --against runs every document in a second arithmetic, with the same weights, and
 adds its perplexity, the Kullback-Leibler divergence of --arith from it by
@@ -33,6 +38,7 @@ troupe eval --text heldout.jsonl --arith int8 --against exact`,
 			&cli.StringFlag{Name: "text", Usage: "`FILE` to judge, .txt or .jsonl", DefaultText: "required", TakesFile: true},
 			&cli.StringFlag{Name: "against", Usage: "`NAME` arithmetic to compare with: exact, int8 or reference", DefaultText: "none"},
 			&cli.BoolFlag{Name: "no-eos", Usage: "do not end documents with EOS"},
+			routingTraceFlag(""),
 			&cli.BoolFlag{Name: "documents", Usage: "list every document in the table; --json always does"},
 			jsonFlag("print one JSON object instead of a table"),
 			expertsFlag(""),
@@ -82,6 +88,10 @@ func (p *program) eval(c *cli.Context) (err error) {
 		e.launch.limits.Sequences = 1
 	}
 	e.launch.limit(e.requests, true)
+	if e.routing, err = newRoutingFile(c.String("routing-trace"), l, policy); err != nil {
+		return err
+	}
+	defer closeInto(&err, e.routing.Close)
 	if e.session, err = p.start(c.Context, e.launch); err != nil {
 		return err
 	}
@@ -110,7 +120,8 @@ type evaluation struct {
 	documents []document
 	requests  []sched.Request // by document
 	scores    []score
-	against   *contrast // nil: none
+	against   *contrast    // nil: none
+	routing   *routingFile // nil: none
 	took      time.Duration
 }
 
@@ -171,7 +182,7 @@ func (e *evaluation) one(ctx context.Context, i int, count func()) (s score) {
 	case e.against != nil:
 		s.err = e.compare(ctx, i, &s, count)
 	default:
-		s.err = e.events(ctx, e.session.Engine, e.requests[i], func(event sched.Event) error {
+		s.err = e.judge(ctx, i, func(event sched.Event) error {
 			s.sum -= float64(event.LogProb)
 			s.tokens++
 			count()
@@ -180,6 +191,24 @@ func (e *evaluation) one(ctx context.Context, i int, count func()) (s score) {
 	}
 	s.done = s.done || s.err == nil && s.tokens > 0 && s.tokens == len(ids)-1
 	return s
+}
+
+// judge runs the request of a document, and writes its routing, if that is wanted, when it is whole.
+func (e *evaluation) judge(ctx context.Context, i int, take func(sched.Event) error) error {
+	r, doc := e.requests[i], e.documents[i]
+	if e.routing == nil {
+		return e.events(ctx, e.session.Engine, r, take)
+	}
+	r.Trace = true
+	var rows []router.RowRouting
+	err := e.events(ctx, e.session.Engine, r, func(event sched.Event) error {
+		rows = append(rows, event.Routing...)
+		return take(event)
+	})
+	if err == nil && len(rows) == len(doc.ids)-1 { // else it was cancelled
+		e.routing.add(&trace.Doc{ID: strconv.Itoa(i), Domain: doc.domain, Experts: e.policy.String(), Text: doc.text, Prompt: len(doc.ids), Tokens: doc.ids, Rows: rows})
+	}
+	return err
 }
 
 // events runs a request and hands its events to take, all but the last. What take finds wrong ends the request.

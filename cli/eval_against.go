@@ -68,7 +68,7 @@ func (e *evaluation) compare(ctx context.Context, i int, s *score, count func())
 		return err
 	}
 	p, q := lab.NewDistribution(e.launch.config.VocabSize), lab.NewDistribution(e.launch.config.VocabSize)
-	return e.events(ctx, e.session.Engine, r, func(event sched.Event) error {
+	return e.judge(ctx, i, func(event sched.Event) error {
 		at := event.Index
 		if err := errors.Join(p.Set(want[at]), q.Set(event.Logits)); err != nil {
 			return fmt.Errorf("position %d: %w", at, err)

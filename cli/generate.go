@@ -19,7 +19,9 @@ import (
 type job struct {
 	id        json.RawMessage
 	request   sched.Request
+	text      *string // the prompt's, if it is text
 	stops     []string
+	routing   bool  // events say which experts were used
 	defaulted bool  // nobody said how many tokens to make
 	bucket    int   // of --pad-sizes; 0: none
 	err       error // it cannot be run
@@ -31,13 +33,14 @@ type generator struct {
 	suspects  func() []actors.Suspect // of the engine; may be nil
 	tokenizer *tokens.Tokenizer       // nil: ids alone
 	config    model.Config
-	padSizes  []int    // of --pad-sizes
-	swaps     *swapper // is told of every token; may be nil
+	padSizes  []int        // of --pad-sizes
+	trace     *routingFile // may be nil
+	swaps     *swapper     // is told of every token; may be nil
 }
 
 // prepare encodes a prompt and fills in what depends on its length.
 func (g *generator) prepare(p prompt) job {
-	j := job{id: p.id, stops: p.stops}
+	j := job{id: p.id, text: p.text, stops: p.stops, routing: p.routing}
 	j.err = g.fill(&j, p)
 	return j
 }
@@ -62,7 +65,8 @@ func (g *generator) fill(j *job, p prompt) error {
 	if i, _ := slices.BinarySearch(g.padSizes, len(ids)); i < len(g.padSizes) {
 		j.bucket = g.padSizes[i]
 	}
-	j.request = sched.Request{Prompt: ids, MaxTokens: max(maxTokens, 1), Params: p.params, Policy: p.policy, EOS: eos, Mode: sched.Generate}
+	j.request = sched.Request{Prompt: ids, MaxTokens: max(maxTokens, 1), Params: p.params, Policy: p.policy, EOS: eos, Mode: sched.Generate,
+		Trace: p.routing || g.trace != nil}
 	return nil
 }
 
@@ -120,9 +124,13 @@ func (g *generator) run(ctx context.Context, j job, each func(piece) error) (res
 	}
 	first, last := start, start
 	var outer error
+	rows := routingOf{shown: j.routing, file: g.trace}
 	for e := range stream.Events() {
 		switch {
 		case e.Done:
+			if r.Finish == "" {
+				rows.add(e.Routing, &r)
+			}
 			r.finish(e, text)
 		case r.Finish != "" || outer != nil: // already over: what was on its way
 		default:
@@ -133,10 +141,14 @@ func (g *generator) run(ctx context.Context, j job, each func(piece) error) (res
 			r.Tokens = append(r.Tokens, e.Token)
 			r.origin.add(e)
 			g.swaps.drawn()
+			path := rows.add(e.Routing, &r)
+			if path != nil {
+				r.Routing = append(r.Routing, path)
+			}
 			part, hit, err := text.next(e.Token)
 			r.Text += part
 			if err == nil {
-				err = each(piece{j.id, e.Index, e.Token, e.LogProb, e.Generation, part})
+				err = each(piece{j.id, e.Index, e.Token, e.LogProb, e.Generation, part, path})
 			}
 			if hit {
 				r.Finish = finishStop
@@ -151,6 +163,7 @@ func (g *generator) run(ctx context.Context, j job, each func(piece) error) (res
 		outer = each(piece{ID: j.id, Index: -1, Text: rest})
 	}
 	r.time(start, first, last)
+	rows.finish(j, &r)
 	if g.suspects != nil {
 		r.Kernels = r.origin.doubts(g.suspects())
 	}

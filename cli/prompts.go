@@ -32,6 +32,7 @@ type promptLine struct {
 	IgnoreEOS   *bool           `json:"ignore_eos"`
 	Sampler     *string         `json:"sampler"`
 	Experts     *expertSpec     `json:"experts"`
+	Routing     *bool           `json:"routing"`
 }
 
 // stopList is one stop string or a list of them.
@@ -154,6 +155,7 @@ func (l *promptLine) resolve(index int, s sampling, config model.Config) (prompt
 	set(&out.params.MinP, l.MinP)
 	set(&out.params.Seed, l.Seed)
 	set(&out.ignoreEOS, l.IgnoreEOS)
+	set(&out.routing, l.Routing)
 	set((*stopList)(&out.stops), l.Stop)
 	var err error
 	if l.Sampler != nil {

@@ -18,6 +18,8 @@ type piece struct {
 	LogProb    float32         `json:"logprob"`    // natural logarithm, after temperature and filters
 	Generation uint64          `json:"generation"` // of the kernels that it was drawn with
 	Text       string          `json:"text"`       // held back while it may be part of a character or a stop string
+	// Routing is, if it was asked for, the experts of the row from whose logits the token was drawn.
+	Routing pathLists `json:"routing,omitempty"`
 }
 
 // result is the last event of a request; its names are a promise.
@@ -32,7 +34,9 @@ type result struct {
 	TokensPerSecond float64         `json:"tokens_per_second"` // of decoding; 0 when nothing was decoded
 	PadBucket       int             `json:"pad_bucket,omitempty"`
 	Error           string          `json:"error,omitempty"`
-	Kernels         []doubt         `json:"kernels,omitempty"` // that were found wrong, and for which tokens they were used
+	PromptRouting   []pathLists     `json:"prompt_routing,omitempty"` // of each position of the prompt
+	Routing         []pathLists     `json:"routing,omitempty"`        // of each new token, where no events have told of it
+	Kernels         []doubt         `json:"kernels,omitempty"`        // that were found wrong, and for which tokens they were used
 	err             error
 	origin          origin
 }

@@ -22,9 +22,15 @@ error. Ctrl-C stops and prints what was made, a second one ends at once.
 
 --prompts reads a request a line: prompt or tokens, and if wanted id,
 max_tokens, temperature, top_p, top_k, min_p, seed, stop, ignore_eos, sampler,
-experts; what is left out, the flags say. They run together, --max-batch at a
-time. Results are lines in the order of the requests; with --json all events as
-they come.
+experts, routing; what is left out, the flags say. They run together,
+--max-batch at a time. Results are lines in the order of the requests; with
+--json all events as they come.
+
+With --routing the event of a token has "routing", for each layer the experts, by
+rank, of the row that it was drawn from: that of the token before it. The last
+event has "prompt_routing", the same for each token of the prompt. Without --json
+the results of --prompts have both. --routing-trace writes the experts of all
+rows of all requests, with their gates, into a file.
 
 troupe run "Tale: The Lighthouse Keeper"
 troupe run --temperature 0 --experts 1 --max-tokens 40 "Recipe: Apple pie"
@@ -36,6 +42,8 @@ echo '{"id": "a", "prompt": "Sums:", "seed": 7}' | troupe run --prompts -`,
 			&cli.StringFlag{Name: "prompts", Usage: "`FILE` of requests in JSONL, - for standard input", TakesFile: true, Category: category},
 			&cli.BoolFlag{Name: "ids", Usage: "print ids instead of text; with --tokens no tokenizer is needed", Category: category},
 			&cli.BoolFlag{Name: "json", Usage: "print events as JSON, one a line; the last of a request sums it up", Category: category},
+			&cli.BoolFlag{Name: "routing", Usage: "say in JSON which experts were used", Category: category},
+			routingTraceFlag(category),
 		}, samplingFlags()...), append(append(engineFlags(), padSizesFlag()), steerFlags()...)...),
 		Action: p.run,
 	}
@@ -66,6 +74,9 @@ func (p *program) run(c *cli.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if s.routing && !c.Bool("json") && !in.many {
+		return usagef("--routing: text has no place for it: give --json too, or --routing-trace FILE")
+	}
 	g := &generator{config: l.config, padSizes: l.limits.PadSizes}
 	if in.needsText(c.Bool("ids")) {
 		if g.tokenizer, err = fittingTokenizer(l.dir, l.config); err != nil {
@@ -91,6 +102,13 @@ func (p *program) run(c *cli.Context) (err error) {
 		if err := control.Check(l.kernels.control); err != nil {
 			return err
 		}
+	}
+	if g.trace, err = newRoutingFile(c.String("routing-trace"), l, s.policy); err != nil {
+		return err
+	}
+	defer closeInto(&err, g.trace.Close)
+	for i := range jobs {
+		jobs[i].request.Trace = jobs[i].routing || g.trace != nil
 	}
 	session, err := p.start(c.Context, l)
 	if err != nil {

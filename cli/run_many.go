@@ -81,6 +81,7 @@ func (m *many) finish(i int, j job, r result) {
 	m.tellDoubts(string(r.ID), r)
 	m.write(func() error {
 		if m.events {
+			r.Routing = nil // the events have it
 			return writeJSON(m.out, r)
 		}
 		for m.printed < len(m.results) && m.results[m.printed] != nil {

@@ -20,6 +20,7 @@ func (p *program) runOne(ctx context.Context, g *generator, j job, asJSON, ids b
 	case err != nil:
 		return err
 	case asJSON:
+		r.Routing = nil // the events have it
 		if err := writeJSON(p.out, r); err != nil {
 			return err
 		}

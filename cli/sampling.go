@@ -49,12 +49,13 @@ type sampling struct {
 	params    sample.Params
 	stops     []string
 	ignoreEOS bool
+	routing   bool // say which experts were used
 	policy    router.Policy
 }
 
 // readSampling reads the flags; c is the model's configuration.
 func readSampling(c *cli.Context, config model.Config) (sampling, error) {
-	s := sampling{maxTokens: c.Int("max-tokens"), stops: c.StringSlice("stop"), ignoreEOS: c.Bool("ignore-eos")}
+	s := sampling{maxTokens: c.Int("max-tokens"), stops: c.StringSlice("stop"), ignoreEOS: c.Bool("ignore-eos"), routing: c.Bool("routing")}
 	if c.IsSet("max-tokens") && s.maxTokens < 1 {
 		return s, badFlag("max-tokens", fmt.Errorf("%d, want 1 or more", s.maxTokens))
 	}
