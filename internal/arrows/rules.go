@@ -49,7 +49,9 @@ var folders = []folder{
 	// bench looks at kernels/cpu for its probes alone: they are of the machine, not of a variant.
 	{path: "bench", imports: []string{"actors", "stages", "stages/sample", "stages/sched", "router", "model", "kernels", "kernels/cpu", "tensor"}},
 	{path: "lab/trace", imports: []string{"router"}},
-	{path: "lab/observe", imports: []string{"actors", "stages", "stages/sched", "router", "model"}},
+	{path: "lab/observe", imports: []string{"actors", "stages", "stages/sched", "router", "model", "kernels"}},
+	{path: "lab/saliency", imports: []string{"lab/observe", "router"}},
+	{path: "lab/tune"},
 	{path: "lab", imports: []string{"actors", "stages/sched", "router", "model"}},
 	{path: "lab/palette"},
 	{path: "lab/look", imports: []string{"lab/trace", "router"}},

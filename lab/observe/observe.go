@@ -29,13 +29,13 @@ type Token struct {
 	Ranked   []int32   // [experts] each once: the chosen ones, best first, then the others, likeliest first
 	Gate     []float32 // [experts] by rank; 0 from Chosen on
 
-	outputs []float32 // [experts emb] by rank
+	Outputs []float32 // [experts emb] by rank, without gates
 }
 
 // Output is what the expert of a rank made of the token, without its gate. [emb]
 func (t *Token) Output(rank int) []float32 {
-	emb := len(t.outputs) / len(t.Ranked)
-	return t.outputs[rank*emb : (rank+1)*emb]
+	emb := len(t.Outputs) / len(t.Ranked)
+	return t.Outputs[rank*emb : (rank+1)*emb]
 }
 
 // Take is told of every token of a layer in the order of the text. Tokens of different layers come from several
@@ -44,17 +44,17 @@ type Take func(layer int, t *Token)
 
 // Observer looks at what an engine computes.
 type Observer struct {
-	take     Take
 	config   model.Config
 	plan     model.Plan
+	take     Take // of the run
 	document int
 	length   int
 	faults   []error // [layers]
 }
 
 // New makes an observer for a model. Its Look goes into the options of the engine that Run is then given.
-func New(c model.Config, take Take) *Observer {
-	return &Observer{take: take, config: c, plan: model.NewPlan(c), faults: make([]error, c.Model.NumLayers)}
+func New(c model.Config) *Observer {
+	return &Observer{config: c, plan: model.NewPlan(c), faults: make([]error, c.Model.NumLayers)}
 }
 
 // Look is for actors.Options.
@@ -70,7 +70,7 @@ func (o *Observer) Look(layer int, b *stages.Batch) {
 		}
 		from, to := int(r.Start[i]), int(r.Start[i+1])
 		t := Token{Document: o.document, Position: at, Probs: probs[i*experts : (i+1)*experts],
-			Ranked: r.Expert[from:to], Gate: r.Gate[from:to], outputs: parts[from*emb : to*emb]}
+			Ranked: r.Expert[from:to], Gate: r.Gate[from:to], Outputs: parts[from*emb : to*emb]}
 		if o.faults[layer] = t.check(layer, experts); o.faults[layer] == nil {
 			o.take(layer, &t)
 		}
@@ -84,7 +84,7 @@ func (t *Token) check(layer, experts int) error {
 	}
 	if len(t.Ranked) == experts && t.Chosen > 0 {
 		sum := float32(0)
-		for _, v := range t.outputs {
+		for _, v := range t.Outputs {
 			sum += v * 0
 		}
 		if sum == 0 {
@@ -97,13 +97,14 @@ func (t *Token) check(layer, experts int) error {
 
 // Run takes documents, each the ids of one, through the engine under a policy, one after the other; of each all
 // positions but the last are computed at least. report, which may be nil, is told how many tokens are done.
-// After an error what has been taken is of no use.
-func (o *Observer) Run(ctx context.Context, e *actors.Engine, policy router.Policy, documents [][]int32, report func(done int64)) error {
+// After an error what has been taken is of no use. One run at a time, and nothing else on the engine.
+func (o *Observer) Run(ctx context.Context, e *actors.Engine, policy router.Policy, documents [][]int32, take Take, report func(done int64)) error {
 	for l := range o.config.Model.NumLayers {
 		if rule := policy.Rule(l); len(rule.Replace) > 0 {
 			return errors.New("observe: a policy that replaces experts has not all of them computed: leave replace out")
 		}
 	}
+	o.take = take
 	done := int64(0)
 	for d, ids := range documents {
 		if len(ids) < 2 {

@@ -63,6 +63,8 @@ func texts() [][]int32 {
 	return list
 }
 
+func ignore(int, *Token) {}
+
 // tell is a token as a line.
 func tell(t *Token) string {
 	sum := crc64.New(crc64.MakeTable(crc64.ECMA))
@@ -80,9 +82,10 @@ func TestRunSeesWhatALoopComputes(t *testing.T) {
 	want := byLoop(t, w)
 	for _, l := range []layout{plain, {3, 64, 1}, {3, 7, 4}, {2, 1, 3}} {
 		got := make([][]string, 3)
-		o := New(toy.Config(), func(layer int, t *Token) { got[layer] = append(got[layer], tell(t)) })
+		o := New(toy.Config())
+		take := func(layer int, t *Token) { got[layer] = append(got[layer], tell(t)) }
 		var last int64
-		if err := o.Run(context.Background(), engine(t, o, w, l), router.Uniform(2), texts(), func(done int64) { last = done }); err != nil {
+		if err := o.Run(context.Background(), engine(t, o, w, l), router.Uniform(2), texts(), take, func(done int64) { last = done }); err != nil {
 			t.Fatal(err)
 		}
 		if last != 22+39 {
@@ -116,7 +119,7 @@ func byLoop(t *testing.T, w stages.Weights) [][]string {
 		parts := f.Bufs[out[0]-1] // of the plan: parts, moe_out
 		for i := range f.Rows.N {
 			tok := Token{Document: document, Position: i, Probs: probs[i*5 : i*5+5], Chosen: 2, Ranked: ranked[i*5 : i*5+5],
-				Gate: f.Pairs.Gate[i*5 : i*5+5], outputs: parts[i*5*24 : (i+1)*5*24]}
+				Gate: f.Pairs.Gate[i*5 : i*5+5], Outputs: parts[i*5*24 : (i+1)*5*24]}
 			lines[layer] = append(lines[layer], tell(&tok))
 		}
 	}
@@ -140,10 +143,10 @@ func byLoop(t *testing.T, w stages.Weights) [][]string {
 
 func TestRunStops(t *testing.T) {
 	w := toy.Weights(toy.Config(), toy.Float32, 3)
-	o := New(toy.Config(), func(int, *Token) {})
+	o := New(toy.Config())
 	e := engine(t, o, w, plain)
 	ctx, cancel := context.WithCancel(context.Background())
-	err := o.Run(ctx, e, router.Uniform(2), texts(), func(int64) { cancel() })
+	err := o.Run(ctx, e, router.Uniform(2), texts(), ignore, func(int64) { cancel() })
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("%v, want a cancelled context", err)
 	}
@@ -151,7 +154,7 @@ func TestRunStops(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := o.Run(context.Background(), e, swapped, texts(), nil); err == nil || !strings.Contains(err.Error(), "replace") {
+	if err := o.Run(context.Background(), e, swapped, texts(), ignore, nil); err == nil || !strings.Contains(err.Error(), "replace") {
 		t.Errorf("%v, want a refusal of replaced experts", err)
 	}
 }
@@ -159,9 +162,50 @@ func TestRunStops(t *testing.T) {
 func TestRunRefusesWhatIsNotFinite(t *testing.T) {
 	w := toy.Weights(toy.Config(), toy.Float32, 3)
 	w["transformer/decoder_layer_1/moe/linear_1/w"][4].F[0] = float32(math.Inf(1))
-	o := New(toy.Config(), func(int, *Token) {})
-	err := o.Run(context.Background(), engine(t, o, w, plain), router.Uniform(2), texts(), nil)
+	o := New(toy.Config())
+	err := o.Run(context.Background(), engine(t, o, w, plain), router.Uniform(2), texts(), ignore, nil)
 	if err == nil || !strings.Contains(err.Error(), "document 0") {
 		t.Errorf("%v, want an error of document 0", err)
+	}
+}
+
+// Random inputs have the sizes that norms give, the router's softmax and the experts' outputs: the same by seed.
+func TestNoise(t *testing.T) {
+	binding, err := kernels.ParseBinding("ref")
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := func(tokens int, seed uint64) (lines []string) {
+		n := Noise{Config: toy.Config(), Weights: toy.Weights(toy.Config(), toy.Int8, 3), Arith: kernels.Exact, Binding: binding, Threads: 1, Tokens: tokens, Seed: seed}
+		err := n.Run(t.Context(), func(layer int, tok *Token) {
+			sum := float32(0)
+			for _, p := range tok.Probs {
+				sum += p
+			}
+			if math.Abs(float64(sum)-1) > 1e-6 || tok.Chosen != 2 || tok.Probs[tok.Ranked[0]] < tok.Probs[tok.Ranked[4]] {
+				t.Errorf("layer %d: probabilities %v, ranked %v, %d chosen", layer, tok.Probs, tok.Ranked, tok.Chosen)
+			}
+			lines = append(lines, fmt.Sprint(layer, tell(tok)))
+		}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return lines
+	}
+	first := run(70, 1)
+	if len(first) != 3*70 || !slices.Equal(first, run(70, 1)) || slices.Equal(first, run(70, 2)) {
+		t.Errorf("%d tokens, want 210, the same by seed and others by another", len(first))
+	}
+	seen := map[string]bool{}
+	for _, line := range first {
+		seen[strings.SplitN(line, " ", 4)[3]] = true
+	}
+	if len(seen) < 200 {
+		t.Errorf("%d tokens differ, want nearly all of 210", len(seen))
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	n := Noise{Config: toy.Config(), Weights: toy.Weights(toy.Config(), toy.Int8, 3), Binding: binding, Threads: 1, Tokens: 500}
+	if err := n.Run(ctx, ignore, func(int64) { cancel() }); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v, want a cancelled context", err)
 	}
 }
