@@ -48,6 +48,7 @@ var folders = []folder{
 	{path: "actors", imports: []string{"stages", "stages/kv", "stages/place", "stages/sample", "stages/sched", "router", "model", "kernels", "tensor"}},
 	// bench looks at kernels/cpu for its probes alone: they are of the machine, not of a variant.
 	{path: "bench", imports: []string{"actors", "stages", "stages/sample", "stages/sched", "router", "model", "kernels", "kernels/cpu", "tensor"}},
+	{path: "lab/plot"},
 	{path: "lab/trace", imports: []string{"router"}},
 	{path: "lab/observe", imports: []string{"actors", "stages", "stages/sched", "router", "model", "kernels"}},
 	{path: "lab/saliency", imports: []string{"lab/observe", "router"}},
@@ -102,6 +103,7 @@ var doors = []door{
 	{"github.com/jedib0t/go-pretty/v6", []string{"cli"}, terminal},
 	{"github.com/lmittmann/tint", []string{"cli"}, terminal},
 	{"github.com/vbauerster/mpb/v8", []string{"cli"}, terminal},
+	{"gonum.org/v1/plot", []string{"lab/plot"}, "figures are asked for with numbers and words, so that who draws them can be replaced in one folder"},
 	{"golang.org/x/term", []string{"cli"}, terminal},
 	{"github.com/google/go-cmp", nil, testsOnly},
 	{"go.uber.org/goleak", nil, testsOnly},
