@@ -12,7 +12,7 @@ import (
 )
 
 // MaxFile bounds the file of an overlay, in bytes.
-const MaxFile = 64 << 20
+const MaxFile = 16 << 20
 
 const version = 1
 
@@ -124,10 +124,10 @@ func (g fileLayer) span(layers int) (lo, hi int, err error) {
 }
 
 func (g fileLayer) experts() ([]Expert, error) {
-	list := make([]Expert, len(g.Experts))
-	if len(list) == 0 {
-		return nil, errors.New("no experts, want one or more")
+	if n := len(g.Experts); n < 1 || n > maxExperts {
+		return nil, fmt.Errorf("%d experts, want 1 to %d", n, maxExperts)
 	}
+	list := make([]Expert, len(g.Experts))
 	for j, raw := range g.Experts {
 		var err error
 		if list[j], err = readExpert(raw); err != nil {

@@ -45,7 +45,10 @@ type Term struct {
 }
 
 // Copy is an expert as it was, at another place.
-func Copy(expert int) Expert { return Expert{Router: one(expert), Weights: one(expert)} }
+func Copy(expert int) Expert {
+	m := one(expert)
+	return Expert{Router: m, Weights: m}
+}
 
 func one(expert int) Mix { return Mix{{expert, 1}} }
 

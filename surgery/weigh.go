@@ -128,32 +128,38 @@ func (b *blocks) put(p, g int, v []float64) {
 		}
 		return
 	}
-	for c := range cols {
-		w.Scales[g*w.Out+c0+c] = round(b.ints[c:], v[c:], b.per, cols)
-	}
+	round(b.ints, w.Scales[g*w.Out+c0:][:cols], v)
 	lines := kernels.GroupLines(w.In, w.Groups)
 	kernels.PackBlock(w.Panel(p)[g*lines*kernels.LineBytes:][:lines*kernels.LineBytes], b.ints, cols, b.per, cols)
 }
 
-// tiny is the magnitude below which a group counts as zero: its scale is still a normal bfloat16.
-const tiny = 0x1p-100
+const (
+	tiny  = 0x1p-100  // the magnitude below which a group counts as zero: its scale is still a normal bfloat16
+	magic = 3.0 << 51 // v + magic - magic rounds |v| < 2^51 to a whole number, ties to even
+)
 
-// round writes n values that stand stride apart as int8 and returns their scale.
-func round(q []int8, v []float64, n, stride int) (scale float32) {
-	top := 0.0
-	for k := range n {
-		top = max(top, math.Abs(v[k*stride]))
-	}
-	if top >= tiny {
-		scale = tensor.RoundBF16(float32(top / 127))
-	}
-	for k := range n {
-		q[k*stride] = 0
-		if scale > 0 {
-			q[k*stride] = int8(min(max(math.RoundToEven(v[k*stride]/float64(scale)), -127), 127))
+// round writes v [inputs, outputs] as int8 with a scale for each output.
+func round(q []int8, scales []float32, v []float64) {
+	cols := len(scales)
+	var tops, steps [kernels.PanelOutputs]float64
+	for at := 0; at < len(v); at += cols {
+		for c, x := range v[at : at+cols] {
+			tops[c] = max(tops[c], math.Abs(x))
 		}
 	}
-	return scale
+	for c := range cols {
+		scales[c], steps[c] = 0, math.Inf(1)
+		if tops[c] >= tiny {
+			scales[c] = tensor.RoundBF16(float32(tops[c] / 127))
+			steps[c] = float64(scales[c])
+		}
+	}
+	for at := 0; at < len(v); at += cols {
+		row := q[at : at+cols]
+		for c, x := range v[at : at+cols] {
+			row[c] = int8(min(max(float64(float64(x/steps[c])+magic)-magic, -127), 127))
+		}
+	}
 }
 
 // Columns computes the router of a layer, dst [emb, new experts], from the old one [emb, old experts], both float32.
