@@ -350,3 +350,43 @@ func TestTies(t *testing.T) {
 		t.Errorf("kept %v, want 0, 1, 2: %v", kept, err)
 	}
 }
+
+// The threshold is the quantile by nearest rank, in steps, and skips what is below it.
+func TestRatiosAreQuantiles(t *testing.T) {
+	const n, k, count = 6, 3, 101
+	seen := tokens(11, count, n, k, -1)
+	r, err := NewRatios(router.Sizes{Layers: 2, Experts: n, Selected: k})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []float64
+	for i := range seen {
+		r.Take(1, &seen[i])
+		all = append(all, float64(seen[i].Gate[k-1])/float64(seen[i].Gate[0]))
+	}
+	slices.Sort(all)
+	for _, q := range []float64{0, 0.1, 0.25, 0.5, 0.9, 1} {
+		want := math.Floor(all[max(int(math.Ceil(q*count))-1, 0)]*Steps) / Steps
+		got, below := r.Quantile(1, q)
+		skipped := 0
+		for _, v := range all {
+			if v < got {
+				skipped++
+			}
+		}
+		if math.Abs(got-want) > 1e-12 || math.Abs(below-float64(skipped)/count) > 1e-12 || below > q {
+			t.Errorf("quantile %v: %v with %v below, want %v with %d", q, got, below, want, skipped)
+		}
+	}
+	p := r.Policy(0.5)
+	want, _ := r.Quantile(1, 0.5)
+	if err := p.Fits(router.Sizes{Layers: 2, Experts: n, Selected: k}); err != nil {
+		t.Error(err)
+	}
+	if rule := p.Rule(1); rule.How != router.Threshold || rule.Share != want || rule.Max != k {
+		t.Errorf("rule %v, want threshold:%v+max:%d", rule, want, k)
+	}
+	if _, err := NewRatios(router.Sizes{Layers: 1, Experts: 4, Selected: 1}); err == nil || !strings.Contains(err.Error(), "skipped") {
+		t.Errorf("one expert: %v", err)
+	}
+}
