@@ -53,7 +53,7 @@ func (r *judging) one(ctx context.Context, t *task, policy router.Policy, base [
 	return q, err
 }
 
-// follow runs a request when its turn comes and hands its events to take, all but the last. What take finds wrong
+// follow runs a request when its turn comes and hands its events to take, but for the end. What take finds wrong
 // ends the request.
 func (r *judging) follow(ctx context.Context, t *task, policy router.Policy, q *Quality, take func(sched.Event) error) error {
 	select {
@@ -62,7 +62,17 @@ func (r *judging) follow(ctx context.Context, t *task, policy router.Policy, q *
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	err := r.events(ctx, request(t.Document, policy, r.Compare), func(e sched.Event) error {
+	want := request(t.Document, policy, r.Compare)
+	want.Trace = !policy.Fixed()
+	err := r.events(ctx, want, func(e sched.Event) error {
+		for _, row := range e.Routing {
+			if row.Position < t.Judged() {
+				q.Experts += int64(len(row.Path.Expert))
+			}
+		}
+		if e.Done {
+			return nil
+		}
 		q.Tokens++
 		return take(e)
 	})
@@ -72,8 +82,7 @@ func (r *judging) follow(ctx context.Context, t *task, policy router.Policy, q *
 	if err != nil && ctx.Err() == nil {
 		return fmt.Errorf("lab: %s, experts %v: %w", t.Name, policy, err)
 	}
-	m := &r.Model.Model
-	if policy.Fixed() {
+	if m := &r.Model.Model; !want.Trace {
 		for l := range m.NumLayers {
 			q.Experts += int64(policy.Most(l, m.NumExperts) * q.Tokens)
 		}
@@ -81,7 +90,7 @@ func (r *judging) follow(ctx context.Context, t *task, policy router.Policy, q *
 	return err
 }
 
-// events runs a request.
+// events runs a request and hands all its events to take.
 func (r *judging) events(ctx context.Context, request sched.Request, take func(sched.Event) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -90,11 +99,11 @@ func (r *judging) events(ctx context.Context, request sched.Request, take func(s
 		return err
 	}
 	for event := range stream.Events() {
+		err := take(event)
 		switch {
+		case err != nil:
+			return err
 		case !event.Done:
-			if err := take(event); err != nil {
-				return err
-			}
 		case event.Finish == sched.Cancelled:
 			return context.Cause(ctx)
 		default:

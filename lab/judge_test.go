@@ -19,6 +19,7 @@ import (
 	"troupe/internal/toy"
 	"troupe/kernels"
 	_ "troupe/kernels/ref"
+	"troupe/model"
 	"troupe/router"
 	"troupe/stages"
 	"troupe/stages/place"
@@ -89,7 +90,7 @@ func policies(t testing.TB, specs ...string) (list []router.Policy) {
 	return list
 }
 
-var specs = []string{"1", "2", "0:1,1-2:3", "5", "2+mask:1", "random:2+seed:4"}
+var specs = []string{"1", "2", "0:1,1-2:3", "5", "2+mask:1", "random:2+seed:4", "top-p:0.6", "threshold:0.5;1:all"}
 
 // judged runs a judge and gives the qualities by document and policy.
 func judged(t *testing.T, j Judge, skip func(d, p int) bool) map[[2]int]Quality {
@@ -274,5 +275,49 @@ func TestRequests(t *testing.T) {
 	q.Add(Quality{Tokens: 2, Loss: math.MaxFloat64, KL: 1, Same: 1, Experts: 4})
 	if math.IsInf(q.Loss, 1) || math.IsInf(q.Perplexity(), 1) || q.MeanKL() != 1 || q.Agreement() != 0.5 || q.ExpertsPerToken() != 4 {
 		t.Errorf("%+v", q)
+	}
+}
+
+// TestIdentity: another value, shape or configuration is another model; another layout is not.
+func TestIdentity(t *testing.T) {
+	name := func(c model.Config, w stages.Weights) string {
+		s, err := Identity(c, w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	c := toy.Config()
+	want := name(c, toyWeights)
+	if again := name(c, toy.Weights(c, toy.Int8, 3)); again != want || len(want) != 16 {
+		t.Errorf("%s, again %s", want, again)
+	}
+	packed := stages.Weights{}
+	for n, list := range toyWeights {
+		for _, w := range list {
+			p := *w
+			if p.Quantised() && !p.Panels {
+				p.Q = make([]int8, kernels.PanelSize(p.In, p.Out, p.Groups))
+				kernels.PackPanels(p.Q, w.Q, p.In, p.Out, p.Groups, 0, kernels.NumPanels(p.Out))
+				p.Panels = true
+			}
+			packed[n] = append(packed[n], &p)
+		}
+	}
+	if got := name(c, packed); got != want {
+		t.Errorf("in panels %s, want %s", got, want)
+	}
+	if other := name(c, toy.Weights(c, toy.Int8, 4)); other == want {
+		t.Error("other weights have the same name")
+	}
+	c.Model.NumSelectedExperts = 1
+	if other := name(c, toyWeights); other == want {
+		t.Error("another configuration has the same name")
+	}
+	list := texts()
+	was := Identities(list)
+	list[3].IDs[2]++
+	if Identities(list) == was {
+		t.Error("other documents have the same name")
 	}
 }
