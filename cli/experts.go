@@ -18,6 +18,7 @@ troupe eval --text heldout.jsonl --overlay pruned.json
 troupe experts average --groups 0+1,2+3 --overlay pruned.json --out both.json
 troupe convert --overlay both.json --to packed --out both`,
 		Subcommands: []*cli.Command{
+			p.traceCommand(),
 			p.pruneCommand(), p.duplicateCommand(), p.swapCommand(), p.averageCommand(), p.upcycleCommand(),
 		},
 	}

@@ -102,6 +102,7 @@ type decorUnit func() decor.Decorator
 
 func inBytes() decor.Decorator  { return decor.CountersKiloByte("% .1f / % .1f ") }
 func inCases() decor.Decorator  { return decor.CountersNoUnit("%d / %d cases ") }
+func inTexts() decor.Decorator  { return decor.CountersNoUnit("%d / %d texts ") }
 func inTokens() decor.Decorator { return decor.CountersNoUnit("%d / %d tokens ") }
 
 // colours tells whether tables may have them.

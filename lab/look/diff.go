@@ -33,7 +33,12 @@ type Change struct {
 	Token    int32
 	Layers   int     // with another set of experts
 	Moved    float64 // over all layers, 0 to their number
+	Before   []int32 // tokens in front of it, a few
+	After    []int32
 }
+
+// around is how many tokens before and after a change are kept with it.
+const around = 6
 
 // NewDiff compares runs of models with the same sizes, and keeps so many tokens that changed most.
 func NewDiff(a, b trace.Header, keep int) (*Diff, error) {
@@ -68,15 +73,15 @@ func (d *Diff) Compare(a, b *trace.Doc) {
 		case p.Position > q.Position:
 			j++
 		default:
-			d.keepMost(Change{Document: d.Documents, ID: a.ID, Position: p.Position, Token: p.Token}, p.Path, q.Path)
+			d.compare(Change{Document: d.Documents, ID: a.ID, Position: p.Position, Token: p.Token}, a.Tokens[:same], p.Path, q.Path)
 			i, j = i+1, j+1
 		}
 	}
 	d.Documents++
 }
 
-// keepMost compares a token in both runs.
-func (d *Diff) keepMost(c Change, a, b router.Path) {
+// compare compares a token of a text in both runs.
+func (d *Diff) compare(c Change, text []int32, a, b router.Path) {
 	for l := range d.A.Layers {
 		ea, ga := a.At(l)
 		eb, gb := b.At(l)
@@ -95,13 +100,15 @@ func (d *Diff) keepMost(c Change, a, b router.Path) {
 		d.Moved[l] += moved
 		c.Moved += moved
 	}
-	if c.Layers == 0 || d.keep == 0 {
+	if c.Layers == 0 || d.keep == 0 || len(d.most) == d.keep && compareChanges(c, d.most[0]) < 0 {
 		return
 	}
+	c.Before = slices.Clone(text[max(c.Position-around, 0):c.Position])
+	c.After = slices.Clone(text[c.Position+1 : min(c.Position+1+around, len(text))])
 	at, _ := slices.BinarySearchFunc(d.most, c, compareChanges)
 	d.most = slices.Insert(d.most, at, c)
 	if len(d.most) > d.keep {
-		d.most = d.most[1:]
+		d.most = slices.Delete(d.most, 0, 1)
 	}
 }
 

@@ -3,6 +3,7 @@
 // file of any length takes the memory of its counts. Nothing is shown here: see lab/page and the program.
 //
 //	Counts    loads, gates and first choices by layer and expert; shares, entropy, lift
+//	Domains   the same for each domain of the texts
 //	Pairs     which experts are used together: co-activation, Jaccard index, cosine of gates
 //	Tokens    which tokens an expert gets more often than its load lets one expect
 //	Diff      two runs of the same texts, token by token

@@ -349,3 +349,43 @@ func TestWhatDoesNotFit(t *testing.T) {
 		t.Errorf("counts of tokens of any size: %v", err)
 	}
 }
+
+func TestDomains(t *testing.T) {
+	rng := rand.New(rand.NewPCG(7, 8))
+	d, err := NewDomains(layers, experts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]*Counts{}
+	for i := range 12 {
+		doc := text(rng, "", 30)
+		doc.Domain = []string{"b", "a", ""}[i%3]
+		if want[doc.Domain] == nil {
+			want[doc.Domain], _ = NewCounts(layers, experts)
+		}
+		Count(want[doc.Domain], doc)
+		if err := d.Add(doc); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !slices.Equal(d.Names, []string{"b", "a", ""}) || d.Of("c") != nil {
+		t.Errorf("names %q", d.Names)
+	}
+	rows := int64(0)
+	for name, c := range want {
+		if !reflect.DeepEqual(d.Of(name), c) {
+			t.Errorf("domain %q differs", name)
+		}
+		rows += c.Rows[1]
+	}
+	if d.All.Rows[1] != rows {
+		t.Errorf("%d rows in all, want %d", d.All.Rows[1], rows)
+	}
+	large, err := NewDomains(1<<10, 1<<11)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(large.Add(&trace.Doc{Domain: "a"}), large.Add(&trace.Doc{Domain: "b"})); err == nil || !strings.Contains(err.Error(), "2 domains") {
+		t.Errorf("domains without end: %v", err)
+	}
+}

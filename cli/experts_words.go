@@ -1,0 +1,90 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"troupe/lab/page"
+	"troupe/lab/trace"
+	"troupe/tokens"
+)
+
+// speller gives tokens their text.
+type speller struct {
+	tokenizer *tokens.Tokenizer // nil: ids
+	doubted   bool              // a text of the file is not what its tokens spell
+}
+
+// words are what the tokens of a document add to its text. With wrote each has the routing of the row that it was
+// drawn from, the one before it; else that of its own row.
+func (s *speller) words(d *trace.Doc, wrote bool) []page.Word {
+	words := make([]page.Word, len(d.Tokens))
+	s.spell(d, words)
+	shift := 0
+	if wrote {
+		shift = 1
+	}
+	for i := range d.Rows {
+		if at := d.Rows[i].Position + shift; at < len(words) {
+			words[at].Routed, words[at].Path = true, d.Rows[i].Path
+		}
+	}
+	return words
+}
+
+func (s *speller) spell(d *trace.Doc, words []page.Word) {
+	if s.tokenizer != nil && d.Text != "" && !s.fits(d) {
+		s.tokenizer, s.doubted = nil, true
+	}
+	if s.tokenizer != nil {
+		stream := s.tokenizer.NewStream()
+		for i, id := range d.Tokens {
+			text, err := stream.Next(id)
+			if err != nil {
+				s.tokenizer, s.doubted = nil, true
+				break
+			}
+			if piece, kind := s.tokenizer.Piece(id); kind == tokens.Control {
+				text += piece
+			}
+			words[i].Text = text
+		}
+		if rest := stream.Flush(); rest != "" {
+			words[len(words)-1].Text += rest
+		}
+	}
+	if s.tokenizer == nil {
+		for i, id := range d.Tokens {
+			words[i].Text = fmt.Sprintf("%d ", id)
+		}
+	}
+}
+
+// fits tells whether the tokens spell the document's text, or are what it is encoded as.
+func (s *speller) fits(d *trace.Doc) bool {
+	if text, err := s.tokenizer.Decode(d.Tokens); err == nil && text == d.Text {
+		return true
+	}
+	ids := s.tokenizer.Encode(d.Text)
+	if len(ids) > len(d.Tokens) {
+		return false
+	}
+	for i, id := range ids {
+		if d.Tokens[i] != id {
+			return false
+		}
+	}
+	return true
+}
+
+// one is the text of a single token.
+func (s *speller) one(id int32) string {
+	if s.tokenizer == nil {
+		return fmt.Sprint(id)
+	}
+	piece, kind := s.tokenizer.Piece(id)
+	if kind == tokens.NoKind {
+		return fmt.Sprint(id)
+	}
+	return strings.ReplaceAll(page.Visible(piece), "\u2581", " ")
+}
