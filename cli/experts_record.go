@@ -12,6 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"troupe/lab/trace"
+	"troupe/router"
 	"troupe/stages/sched"
 	"troupe/tokens"
 )
@@ -27,6 +28,7 @@ type recording struct {
 	*program
 	launch    launch
 	tokenizer *tokens.Tokenizer
+	policy    router.Policy // of texts that state none
 	header    trace.Header
 	list      []traced
 	generator *generator
@@ -50,23 +52,16 @@ func (p *program) newRecording(c *cli.Context) (*recording, error) {
 	if r.tokenizer, err = fittingTokenizer(l.dir, l.config); err != nil {
 		return nil, err
 	}
-	policy, err := readExperts(c, l.config)
-	if err != nil {
+	if r.policy, err = readExperts(c, l.config); err != nil {
 		return nil, err
 	}
-	m := l.config.Model
-	r.header = trace.Header{Model: l.dir.name, NumLayers: m.NumLayers, NumExperts: m.NumExperts, NumSelected: m.NumSelectedExperts,
-		Experts: policy.String(), Arith: l.arith.String(), Kernels: c.String("kernels")}
+	r.header = l.traceHeader(r.policy)
 	r.generator = &generator{tokenizer: r.tokenizer, config: l.config}
 	return r, nil
 }
 
 // judge adds texts that are read and not continued.
 func (r *recording) judge(c *cli.Context, documents []document) error {
-	policy, err := readExperts(c, r.launch.config)
-	if err != nil {
-		return err
-	}
 	eos := int32(r.launch.config.EOSToken)
 	if c.Bool("no-eos") {
 		eos = -1
@@ -79,7 +74,7 @@ func (r *recording) judge(c *cli.Context, documents []document) error {
 			continue // no row of it is computed
 		}
 		r.list = append(r.list, traced{id: fmt.Sprint(i), domain: d.domain, text: d.text,
-			job: job{request: sched.Request{Prompt: d.ids, Policy: policy, EOS: -1, Mode: sched.Score, Trace: true}}})
+			job: job{request: sched.Request{Prompt: d.ids, Policy: r.policy, EOS: -1, Mode: sched.Score, Trace: true}}})
 	}
 	if len(r.list) == 0 {
 		return errors.New("no text with two tokens or more: there is nothing to look at")

@@ -33,7 +33,7 @@ that shows all layers, by itself in any browser.
 
 troupe experts trace "Recipe: Two eggs and 30 g of sugar"
 troupe experts trace --max-tokens 80 --layer 0 "Tale: The Fox"
-troupe experts trace --text heldout.jsonl --out heldout.routing --html heldout.html
+troupe experts trace --text heldout.jsonl --out heldout.routing --html page.html
 troupe experts trace --in heldout.routing --layer all --show 1`,
 		Flags: append(append(append(append([]cli.Flag{
 			&cli.StringFlag{Name: "in", Usage: "`FILE` of routing to show, as --out and run --routing-trace write it", TakesFile: true}},

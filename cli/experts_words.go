@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"troupe/lab/page"
@@ -60,21 +61,14 @@ func (s *speller) spell(d *trace.Doc, words []page.Word) {
 	}
 }
 
-// fits tells whether the tokens spell the document's text, or are what it is encoded as.
+// fits tells whether the tokens begin by spelling the document's text, or are what it is encoded as: behind a text
+// may come what a stop string cut off, or an end.
 func (s *speller) fits(d *trace.Doc) bool {
-	if text, err := s.tokenizer.Decode(d.Tokens); err == nil && text == d.Text {
-		return true
+	if text, err := s.tokenizer.Decode(d.Tokens); err != nil || strings.HasPrefix(text, d.Text) {
+		return err == nil
 	}
 	ids := s.tokenizer.Encode(d.Text)
-	if len(ids) > len(d.Tokens) {
-		return false
-	}
-	for i, id := range ids {
-		if d.Tokens[i] != id {
-			return false
-		}
-	}
-	return true
+	return len(ids) <= len(d.Tokens) && slices.Equal(ids, d.Tokens[:len(ids)])
 }
 
 // one is the text of a single token.

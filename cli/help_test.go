@@ -119,7 +119,7 @@ func TestDocsAndCompletion(t *testing.T) {
 		"kernels --":    "--config\n--help\n--log\n--log-level\n--quiet\n",
 		"kernels":       "list\ntest\nbench\n",
 		"kernels list":  "",
-		"experts":       "prune\nduplicate\nswap\naverage\nupcycle\n",
+		"experts":       "trace\nprune\nduplicate\nswap\naverage\nupcycle\n",
 		"ctl kernels":   "list\nswap\nrollback\nstatus\n",
 		"ctl stats --c": "--config\n--control\n",
 		"run -m x --se": "--seed\n",

@@ -79,14 +79,19 @@ type routingFile struct {
 	err     error  // the first; later documents are dropped
 }
 
+// traceHeader says what documents of this engine are computed with.
+func (l launch) traceHeader(policy router.Policy) trace.Header {
+	m := l.config.Model
+	return trace.Header{Model: l.dir.name, NumLayers: m.NumLayers, NumExperts: m.NumExperts, NumSelected: m.NumSelectedExperts,
+		Experts: policy.String(), Arith: l.arith.String(), Kernels: l.binding.String()}
+}
+
 // newRoutingFile begins the file; "" is none.
 func newRoutingFile(path string, l launch, policy router.Policy) (*routingFile, error) {
 	if path == "" {
 		return nil, nil
 	}
-	m := l.config.Model
-	w, err := trace.Create(path, trace.Header{Model: l.dir.name, NumLayers: m.NumLayers, NumExperts: m.NumExperts, NumSelected: m.NumSelectedExperts,
-		Experts: policy.String(), Arith: l.arith.String(), Kernels: l.binding.String()})
+	w, err := trace.Create(path, l.traceHeader(policy))
 	return &routingFile{w: w, experts: policy.String()}, err
 }
 
