@@ -80,3 +80,10 @@ func (n *cost) active(rows, experts float64, context int) int64 {
 	weights := float64(n.dense) + experts*float64(n.expert)
 	return int64(weights/rows) + n.cache*int64(context)
 }
+
+// ActiveBytes is what a token alone reads of the weights when it uses so many experts over all layers: all but
+// experts once, and those. Keys and values are not in it.
+func ActiveBytes(c model.Config, w stages.Weights, a kernels.Arith, experts float64) int64 {
+	n := costOf(c, w, router.Uniform(1), a)
+	return n.active(1, experts, 0)
+}

@@ -102,7 +102,7 @@ func RunOp(ctx context.Context, o OpOptions) (*OpReport, error) {
 				o.Progress(done, len(o.Rows)*o.Repetitions)
 			}
 		}
-		r.ReadBandwidth, r.Others = statOf(read), lookAtUsage().othersSince(start)
+		r.ReadBandwidth, r.Others = StatOf(read), lookAtUsage().othersSince(start)
 		for _, t := range trials {
 			if len(t.micros) > 0 {
 				r.Results = append(r.Results, t.result(rows))
@@ -232,7 +232,7 @@ func (t *trial) sample(ctx context.Context, d time.Duration) (float64, error) {
 }
 
 func (t *trial) result(rows int) OpResult {
-	r := OpResult{Kernels: t.variant, Rows: rows, Micros: statOf(t.micros), PeakShare: statOf(t.ofPeak).Median, BandwidthShare: statOf(t.ofRead).Median}
+	r := OpResult{Kernels: t.variant, Rows: rows, Micros: StatOf(t.micros), PeakShare: StatOf(t.ofPeak).Median, BandwidthShare: StatOf(t.ofRead).Median}
 	r.MACs, r.Bytes = ratio(float64(t.work.macs), r.Micros.Median/1e6), ratio(float64(t.work.bytes), r.Micros.Median/1e6)
 	return r
 }

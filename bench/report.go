@@ -67,21 +67,21 @@ func pairwise(a, b []Round, of func(Round) float64) Stat {
 	for i := range a {
 		ratios[i] = ratio(of(a[i]), of(b[i]))
 	}
-	return statOf(ratios)
+	return StatOf(ratios)
 }
 
 func (s *subject) result() Result {
 	rounds := quiet(s.rounds)
 	r := Result{
 		Kernels: s.Kernels, Arith: s.Arith.String(), Threads: s.Threads.Decode, ThreadsPrefill: s.Threads.Prefill,
-		Prefill:       statBy(rounds, func(r Round) float64 { return r.Prefill }),
-		Decode:        statBy(rounds, func(r Round) float64 { return r.Decode }),
-		ReadBandwidth: statBy(rounds, func(r Round) float64 { return r.ReadBandwidth }),
-		MultiplyPeak:  statBy(rounds, func(r Round) float64 { return r.MultiplyPeak }),
+		Prefill:       StatBy(rounds, func(r Round) float64 { return r.Prefill }),
+		Decode:        StatBy(rounds, func(r Round) float64 { return r.Decode }),
+		ReadBandwidth: StatBy(rounds, func(r Round) float64 { return r.ReadBandwidth }),
+		MultiplyPeak:  StatBy(rounds, func(r Round) float64 { return r.MultiplyPeak }),
 		MultiplyUnit:  s.unit.Name,
-		ActiveBytes:   int64(statBy(rounds, func(r Round) float64 { return float64(r.activeBytes) }).Median),
-		DecodeRatio:   statBy(rounds, func(r Round) float64 { return r.DecodeRatio }).Median,
-		PrefillRatio:  statBy(rounds, func(r Round) float64 { return r.PrefillRatio }).Median,
+		ActiveBytes:   int64(StatBy(rounds, func(r Round) float64 { return float64(r.activeBytes) }).Median),
+		DecodeRatio:   StatBy(rounds, func(r Round) float64 { return r.DecodeRatio }).Median,
+		PrefillRatio:  StatBy(rounds, func(r Round) float64 { return r.PrefillRatio }).Median,
 		MatmulRatio:   s.matmuls, MACs: s.cost.macs, Ops: s.ops, Rounds: s.rounds,
 	}
 	for _, round := range s.rounds {

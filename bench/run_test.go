@@ -190,7 +190,7 @@ func TestStat(t *testing.T) {
 		in   []float64
 		want Stat
 	}{{nil, Stat{}}, {[]float64{3}, Stat{3, 3, 3}}, {[]float64{4, 1, 2}, Stat{2, 1, 4}}, {[]float64{4, 1, 2, 9}, Stat{3, 1, 9}}} {
-		if got := statOf(test.in); got != test.want {
+		if got := StatOf(test.in); got != test.want {
 			t.Errorf("%v: %+v, want %+v", test.in, got, test.want)
 		}
 	}

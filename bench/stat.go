@@ -9,8 +9,8 @@ type Stat struct {
 	Max    float64 `json:"max"`
 }
 
-// statOf sums up; without samples everything is 0.
-func statOf(samples []float64) Stat {
+// StatOf sums up; without samples everything is 0.
+func StatOf(samples []float64) Stat {
 	if len(samples) == 0 {
 		return Stat{}
 	}
@@ -19,13 +19,13 @@ func statOf(samples []float64) Stat {
 	return Stat{Median: (s[(n-1)/2] + s[n/2]) / 2, Min: s[0], Max: s[n-1]}
 }
 
-// statBy sums up a number of each element.
-func statBy[T any](list []T, of func(T) float64) Stat {
+// StatBy sums up a number of each element.
+func StatBy[T any](list []T, of func(T) float64) Stat {
 	samples := make([]float64, len(list))
 	for i, v := range list {
 		samples[i] = of(v)
 	}
-	return statOf(samples)
+	return StatOf(samples)
 }
 
 // ratio is a / b, and 0 where there is no b: JSON has no infinity.

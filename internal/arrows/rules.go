@@ -49,6 +49,7 @@ var folders = []folder{
 	// bench looks at kernels/cpu for its probes alone: they are of the machine, not of a variant.
 	{path: "bench", imports: []string{"actors", "stages", "stages/sample", "stages/sched", "router", "model", "kernels", "kernels/cpu", "tensor"}},
 	{path: "lab/journal"},
+	{path: "lab/sweep", imports: []string{"lab", "lab/journal", "lab/plot", "bench", "actors", "stages", "stages/sample", "stages/sched", "router", "model", "kernels"}},
 	{path: "lab/plot"},
 	{path: "lab/trace", imports: []string{"router"}},
 	{path: "lab/observe", imports: []string{"actors", "stages", "stages/sched", "router", "model", "kernels"}},

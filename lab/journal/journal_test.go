@@ -132,7 +132,7 @@ func TestJournalOfSomethingElse(t *testing.T) {
 		if err := os.WriteFile(o.File, []byte(bad), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if _, _, err := tryOpen(o); (err == nil || !strings.Contains(err.Error(), "--restart")) {
+		if _, _, err := tryOpen(o); err == nil || !strings.Contains(err.Error(), "--restart") {
 			t.Errorf("%q: %v", bad, err)
 		}
 	}
