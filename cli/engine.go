@@ -76,6 +76,7 @@ type launch struct {
 	repack    string                // auto, on, off
 	memory    func() (int64, error) // that repacking may take; nil: what the system has left
 	trace     string                // file, "" for none
+	look      stages.Look           // nil: nobody looks at batches
 	limits    sched.Config
 }
 
@@ -294,7 +295,7 @@ func (p *program) engine(ctx context.Context, l launch, m *opened, turns actors.
 // engineOptions are what an engine of this launch is started with.
 func (p *program) engineOptions(l launch, m *opened, turns actors.Trace, wrap stages.Wrap, w *kernelWatch) actors.Options {
 	o := actors.Options{Model: l.config, Weights: m.Weights, Placement: l.placement, Arith: l.arith,
-		Binding: l.binding, Sched: l.limits, Trace: turns, Wrap: wrap, Log: p.logs.plain("actors"), NoTelemetry: l.uncounted}
+		Binding: l.binding, Sched: l.limits, Trace: turns, Wrap: wrap, Look: l.look, Log: p.logs.plain("actors"), NoTelemetry: l.uncounted}
 	l.kernels.put(&o, w)
 	return o
 }

@@ -14,6 +14,8 @@ inspect and plan take it as --overlay; no checkpoint is written. Each of the
 commands takes one as well, to go on from, and troupe convert --overlay writes a
 real checkpoint.
 
+calibrate writes a policy for --experts: when tokens may skip an expert.
+
 Experts and layers count from 0. All layers have as many experts.
 
 troupe experts trace "Recipe: Two eggs and 30 g of sugar"
@@ -24,6 +26,7 @@ troupe convert --overlay both.json --to packed --out both`,
 		Subcommands: []*cli.Command{
 			p.traceCommand(),
 			p.pruneCommand(), p.duplicateCommand(), p.swapCommand(), p.averageCommand(), p.upcycleCommand(),
+			p.calibrateCommand(),
 		},
 	}
 }
