@@ -87,7 +87,7 @@ func (p *program) convert(c *cli.Context) (err error) {
 	if err := p.convertInto(c.Context, m, dir, r, to, out); err != nil {
 		return err
 	}
-	took, size := time.Since(start), m.Checkpoint.Bytes()
+	took, size := time.Since(start), m.Bytes()
 	p.notice("%s: %s bytes of %s as %s in %s (%s/s)", out, thousands(size), dir.name, to, seconds(took), humanBytes(perSecond(size, took)))
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"troupe/model"
 	"troupe/router"
 	"troupe/stages/sample"
+	"troupe/surgery"
 )
 
 // FuzzPrompts has files of requests that are anything: what is accepted can be run.
@@ -74,6 +75,32 @@ func FuzzSwap(f *testing.F) {
 		}
 		if err != nil && strings.ContainsRune(err.Error(), '\n') {
 			t.Errorf("%q: %v", spec, err)
+		}
+	})
+}
+
+// FuzzExpertLists has lists of experts that are anything: what is accepted fits the model.
+func FuzzExpertLists(f *testing.F) {
+	for _, seed := range []string{"5", "0,2,3;layers 0-2: 1", "layer 4:1;2", "1+4,2+5", "1*0.7+4*.3", ";", "0-5:", "a:b:c", "-1", "0-99999999999999999999:1"} {
+		f.Add(seed)
+	}
+	s := router.Sizes{Layers: 6, Experts: 8, Selected: 2}
+	f.Fuzz(func(t *testing.T, text string) {
+		lists, err := expertLists(text, s, false)
+		if err == nil && len(lists) != s.Layers {
+			t.Errorf("%q: %d layers", text, len(lists))
+		}
+		for _, list := range lists {
+			for _, e := range list {
+				if err == nil && (e < 0 || e >= s.Experts || len(list) == 0) {
+					t.Errorf("%q: %v", text, lists)
+				}
+			}
+		}
+		if groups, err := expertGroups(text, s); err == nil {
+			if o, err := surgery.Average(s, groups, false); err == nil && (o.Check() != nil || o.NumExperts() >= s.Experts) {
+				t.Errorf("%q: %d experts, %v", text, o.NumExperts(), o.Check())
+			}
 		}
 	})
 }

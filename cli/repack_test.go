@@ -52,6 +52,46 @@ func TestRepackWithoutMemory(t *testing.T) {
 	}
 }
 
+// TestOverlayWithoutMemory: too little memory for an overlay is an error; where it is too little for repacking alone the
+// files are opened again, and the overlay applied again.
+func TestOverlayWithoutMemory(t *testing.T) {
+	best, err := kernels.Find("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := modelDir("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, _ := overlay(t, "average", "--groups", "0+1")
+	l := launch{dir: dir, repack: repackAuto}
+	if l.config, l.rearranged, err = dir.rearrange(file); err != nil {
+		t.Fatal(err)
+	}
+	calls := 0
+	l.memory = func() (int64, error) {
+		if calls++; calls == 2 { // of repacking
+			return 1000, nil
+		}
+		return 1 << 40, nil
+	}
+	p := newProgram(&interrupts{}, nil, nil, &bytes.Buffer{})
+	m, err := p.openModel(t.Context(), l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(m.Weights["transformer/decoder_layer_3/moe/linear/w"]); n != 7 || best.Panels && (calls != 3 || m.RepackBytes() == 0) {
+		t.Errorf("%d experts, asked for memory %d times, %d bytes left to repack", n, calls, m.RepackBytes())
+	}
+	if err := m.Close(); err != nil {
+		t.Error(err)
+	}
+	l.memory = func() (int64, error) { return 1000, nil }
+	if _, err := p.openModel(t.Context(), l); !errors.Is(err, load.ErrMemory) || !strings.Contains(err.Error(), "overlay: too little memory") {
+		t.Errorf("%v, want %v", err, load.ErrMemory)
+	}
+}
+
 // TestRepackToBeShared: where plugins may come, repacked weights lie where they can be mapped.
 func TestRepackToBeShared(t *testing.T) {
 	dir, err := modelDir("")

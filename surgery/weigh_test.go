@@ -91,9 +91,9 @@ func TestAverages(t *testing.T) {
 						want += e.Weights[i].Share * value(w, k, o)
 					}
 					tolerance := 1e-6
-					if c.groups > 0 { // half a step, and as much again at the end where the bfloat16 scale is small
+					if c.groups > 0 { // half a step, also at the end, which a bfloat16 scale moves by a quarter
 						scale := float64(got.Scales[k/(c.in/c.groups)*c.out+o])
-						tolerance = 0.76 * scale
+						tolerance = 0.5000001 * scale
 					}
 					if d := math.Abs(value(got, k, o) - want); d > tolerance {
 						t.Fatalf("[%d %d]: %v, want %v within %v", k, o, value(got, k, o), want, tolerance)

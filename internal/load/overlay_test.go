@@ -150,6 +150,9 @@ func TestOverlayCopiesNothing(t *testing.T) {
 	if len(list) != 11 || list[8] != list[2] || list[9] != list[2] || list[10] != list[5] || !list[2].Panels {
 		t.Errorf("%d experts, whose copies are not the originals", len(list))
 	}
+	if got, want := m.Bytes()-raw.Bytes(), 6*int64(3*(3*192*384+2*(384+384+8*192))+4*3*192); got < want-20_000 || got > want {
+		t.Errorf("three experts more are %d bytes, want %d, less what the pickles have around the numbers", got, want)
+	}
 	pruned := operated(t, demo.FS(), made(t)(surgery.Prune(s, slices.Repeat([][]int{{1, 6}}, s.Layers))))
 	var experts, rest int64
 	for name, list := range raw.Weights {

@@ -61,6 +61,24 @@ func (m *Model) shape(i int) tensor.Shape {
 	return shape
 }
 
+// Bytes is the size of the checkpoint's files; with an overlay that of the numbers of the new model.
+func (m *Model) Bytes() (sum int64) {
+	if m.changed == nil {
+		return m.Checkpoint.Bytes()
+	}
+	for i, t := range m.Checkpoint.Tensors {
+		shape := m.shape(i)
+		values, _ := tensor.Spec{DType: t.Weight.DType, Shape: shape}.Bytes() // as Config.Validate bounds them
+		sum += values
+		if t.Groups > 0 {
+			shape[len(shape)-2] = t.Groups
+			scales, _ := tensor.Spec{DType: tensor.BF16, Shape: shape}.Bytes()
+			sum += scales
+		}
+	}
+	return sum
+}
+
 // through runs use on bytes of a part: those of the checkpoint as Checkpoint.Through does.
 func (m *Model) through(i int, p part, bytes []byte, use func() error) error {
 	if p.made != nil {
