@@ -47,7 +47,7 @@ func TestPoliciesShareBatches(t *testing.T) {
 		if differ != 28 {
 			t.Errorf("%v: %d of 28 pairs of policies differ in what they make", arith, differ)
 		}
-		for _, l := range append(sampleLayouts(rand.New(rand.NewPCG(8, 8)), 12), layout{stages: 3, devices: 2, threads: 2, spread: true, batches: 3, rows: 5, sequences: 8}) {
+		for _, l := range append(sampleLayouts(rand.New(rand.NewPCG(8, 8)), share(12)), layout{stages: 3, devices: 2, threads: 2, spread: true, batches: 3, rows: 5, sequences: 8}) {
 			t.Run(fmt.Sprintf("%v/%v", arith, l), func(t *testing.T) {
 				compare(t, serve(t, start(t, l.options(t, w, arith, "ref")), requests), want)
 			})

@@ -27,6 +27,9 @@ func FuzzLinear(f *testing.F) { kerneltest.FuzzLinear(f, variants()[0].Open) }
 
 // M3: nothing is allocated once scratch memory has grown, on one thread or more.
 func TestNoAllocations(t *testing.T) {
+	if testing.Short() {
+		t.Skip("as long as conformance")
+	}
 	for _, v := range variants() {
 		for _, threads := range []int{1, 2} {
 			lib, err := v.Open(kernels.SameThreads(threads))
