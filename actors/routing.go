@@ -8,7 +8,7 @@ import (
 )
 
 // ErrNoTelemetry says that the engine was started with NoTelemetry.
-var ErrNoTelemetry = errors.New("actors: the engine does not count its routing: start it without NoTelemetry (--telemetry=false)")
+var ErrNoTelemetry = errors.New("actors: the engine was told not to count its routing: start one that does (--telemetry)")
 
 // newCounters makes the counters of a stage's router, if there are to be any.
 func (e *Engine) newCounters(o *Options, stage int) *router.Counters {
@@ -21,7 +21,7 @@ func (e *Engine) newCounters(o *Options, stage int) *router.Counters {
 }
 
 // Routing is what all routers have counted since the start: rows of prompts and of new tokens, those of requests that
-// failed or were cancelled as far as they came. It is a copy, made between two turns of each lane. What was counted
+// failed or were cancelled as far as they came. It is a copy, made between two turns of each lane, so that layers may differ by the batches in flight. What was counted
 // meanwhile is the difference to an earlier one: [router.Counters.Sub].
 func (e *Engine) Routing(ctx context.Context) (router.Counters, error) {
 	if e.count == nil {

@@ -22,7 +22,8 @@ func (p *program) ctlCommand() *cli.Command {
 same user may. TROUPE_CONTROL=unix:PATH spares the flag.
 
 troupe ctl --control unix:/tmp/troupe.sock kernels status
-troupe ctl --control unix:/tmp/troupe.sock stats`,
+troupe ctl --control unix:/tmp/troupe.sock stats
+troupe ctl --control unix:/tmp/troupe.sock experts`,
 		Flags: []cli.Flag{engine},
 		Subcommands: []*cli.Command{{
 			Name: "kernels", Usage: "libraries, and what computes what", Flags: []cli.Flag{engine},
@@ -54,6 +55,16 @@ troupe ctl kernels swap attend@0-3=cpu/generic`,
 		}, {
 			Name: "stats", Usage: "tokens, batches, cache, stages and devices",
 			Flags: []cli.Flag{engine, asJSON}, Action: p.ctlStats,
+		}, {
+			Name: "experts", Usage: "which experts tokens have used",
+			Description: `Counts the tokens of all requests, those of prompts too, layer by layer: what
+part of them used an expert, how many they used, how sure the router was.
+
+troupe ctl experts
+troupe ctl experts --reset`,
+			Flags: []cli.Flag{engine, asJSON,
+				&cli.BoolFlag{Name: "reset", Usage: "begin anew: later figures are of what comes from here on"}},
+			Action: p.ctlExperts,
 		}},
 	}
 }
@@ -156,6 +167,15 @@ func (p *program) ctlStats(c *cli.Context) error {
 		return err
 	}
 	return s.print(p.out)
+}
+
+func (p *program) ctlExperts(c *cli.Context) error {
+	var r routingReport
+	err := p.ask(c, control.Request{Do: "experts", Reset: c.Bool("reset")}, &r)
+	if err != nil || c.Bool("json") {
+		return err
+	}
+	return p.printRouting(r, p.out)
 }
 
 // serveControl lets troupe ctl steer an engine, if a path is given, until end.

@@ -14,6 +14,7 @@ import (
 
 	"troupe/internal/control"
 	"troupe/kernels"
+	"troupe/router"
 )
 
 // toyEngine is steered without computing anything.
@@ -25,6 +26,7 @@ type toyEngine struct {
 
 	mu    sync.Mutex
 	asked []string
+	count *router.Counters
 }
 
 func (e *toyEngine) note(s string) {
@@ -60,6 +62,25 @@ func (e *toyEngine) warm(context.Context, kernels.Binding) error { return nil }
 
 func (e *toyEngine) stats(context.Context) (engineStats, error) {
 	return engineStats{Tokens: 7, PromptTokens: 5, Batches: 3, Cache: cacheStats{1, 8, 2}, Devices: []deviceStats{{"cpu", 1.5}}}, nil
+}
+
+// routing of two layers of three experts: every call finds one row more.
+func (e *toyEngine) routing(context.Context) (router.Counters, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.count == nil {
+		e.count = router.NewCounters(2, 3, 0, 2)
+	}
+	var r router.Routing
+	r.Reset(3)
+	rule := router.Rule{Count: 2}
+	probs := []float32{.5, .25, .25}
+	if err := r.Add(probs, &rule, router.Place{}); err != nil {
+		return router.Counters{}, err
+	}
+	e.count.Count(0, probs, &r, nil)
+	e.count.Count(1, probs, &r, nil)
+	return e.count.Clone(), nil
 }
 
 func (e *toyEngine) status(context.Context) (kernelStatus, error) {
@@ -189,10 +210,11 @@ func TestControlRequests(t *testing.T) {
 	}{
 		{"status", "ref", "", nil, "these are of a swap"},
 		{"stats", "", "", &shadow, "these are of a swap"},
+		{"experts", "ref", "", nil, "these are of a swap"},
 		{"swap", "ref", "x", nil, "that is of a rollback"},
 		{"swap", "", "", nil, "a swap without a binding"},
 		{"swap", "ref", "", &many, "shadow 1000001, want 0 (none) to 1000000"},
-		{"stop", "", "", nil, `do "stop", want one of swap, rollback, status, stats, list`},
+		{"stop", "", "", nil, `do "stop", want one of swap, rollback, status, stats, experts, list`},
 	} {
 		_, err := s.handle(t.Context(), control.Request{Do: test.do, Binding: test.binding, Reason: test.reason, Shadow: test.shadow}, nil)
 		if err == nil || !strings.Contains(err.Error(), test.want) {

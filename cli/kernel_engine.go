@@ -7,6 +7,7 @@ import (
 
 	"troupe/actors"
 	"troupe/kernels"
+	"troupe/router"
 	"troupe/stages"
 )
 
@@ -27,6 +28,8 @@ func (e steeredEngine) stats(ctx context.Context) (engineStats, error) {
 	s, err := e.Stats(ctx)
 	return statsOf(s), err
 }
+
+func (e steeredEngine) routing(ctx context.Context) (router.Counters, error) { return e.Routing(ctx) }
 
 func (e steeredEngine) status(ctx context.Context) (kernelStatus, error) {
 	s, err := e.Kernels(ctx)

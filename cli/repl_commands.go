@@ -21,13 +21,13 @@ func replCommands() []replCommand {
 	return []replCommand{
 		{"help", "", "this list", (*repl).help},
 		{"more", "", "continue the last text", (*repl).more},
-		{"experts", "SPEC", "experts a token uses: 3, or 0-2:1,3-5:4", setting1(func(r *repl, s string) error {
+		{"experts", "[SPEC]", "experts a token uses: 3, or 0-2:1,3-5:4; alone: those used so far", orElse((*repl).showRouting, setting1(func(r *repl, s string) error {
 			policy, err := parsePolicy(s, r.generator.config)
 			if err == nil {
 				r.settings.policy = policy
 			}
 			return err
-		})},
+		}))},
 		{"temperature", "F", "0 takes the likeliest token", number1(func(p *sample.Params, v float64) { p.Temperature = v })},
 		{"top-p", "F", "keep the likeliest tokens that hold this much", number1(func(p *sample.Params, v float64) { p.TopP = v })},
 		{"top-k", "N", "keep this many tokens, 0 keeps all", setting1(func(r *repl, s string) error {
@@ -82,7 +82,7 @@ func (r *repl) command(ctx context.Context, line string) error {
 		switch {
 		case c.argument == "" && argument != "":
 			r.complain(fmt.Errorf("/%s: it takes no argument", name))
-		case c.argument != "" && argument == "":
+		case c.argument != "" && c.argument[0] != '[' && argument == "":
 			r.complain(fmt.Errorf("/%s: want /%s %s", name, name, c.argument))
 		default:
 			err := c.run(r, ctx, argument)
@@ -110,6 +110,16 @@ func setting1(set func(r *repl, value string) error) func(*repl, context.Context
 			return &settingError{err}
 		}
 		return nil
+	}
+}
+
+// orElse is a command that does something else without its argument.
+func orElse(without, with func(*repl, context.Context, string) error) func(*repl, context.Context, string) error {
+	return func(r *repl, ctx context.Context, value string) error {
+		if value == "" {
+			return without(r, ctx, value)
+		}
+		return with(r, ctx, value)
 	}
 }
 

@@ -109,7 +109,7 @@ func TestRepl(t *testing.T) {
 		t.Fatal(err, log)
 	}
 	for _, want := range []string{
-		"/experts SPEC", "unknown command /hlep: did you mean /help?", "/experts: want /experts SPEC", `/experts: router: experts "9"`,
+		"/experts [SPEC]", "unknown command /hlep: did you mean /help?", "Layer  Tokens  Used  Entropy  Margin", `/experts: router: experts "9"`,
 		`/temperature: "warm": want a number`, "/temperature: sample: temperature -1", "/top-p: sample: top-p 0", `/top-k: "x": want an integer`,
 		`/seed: "-1": want an integer from 0`, `/max-tokens: "0": want an integer from 1`, "/quit: it takes no argument", "/more: no text yet",
 		"experts 1, temperature 0, top-p 1, top-k 0, min-p 0, seed 42, max-tokens 4", "experts 2, temperature 0, top-p 1, top-k 0, min-p 0, seed 42, max-tokens 8",

@@ -26,11 +26,11 @@ experts, routing; what is left out, the flags say. They run together,
 --max-batch at a time. Results are lines in the order of the requests; with
 --json all events as they come.
 
-With --routing the event of a token has "routing", for each layer the experts, by
-rank, of the row that it was drawn from: that of the token before it. The last
-event has "prompt_routing", the same for each token of the prompt. Without --json
-the results of --prompts have both. --routing-trace writes the experts of all
-rows of all requests, with their gates, into a file.
+With --routing the event of a token has "routing", for each layer the experts,
+by rank, of the row that it was drawn from: that of the token before it. The
+last event has "prompt_routing", the same for each token of the prompt. Without
+--json the results of --prompts have both. --routing-trace writes the experts of
+all rows of all requests, with their gates, into a file.
 
 troupe run "Tale: The Lighthouse Keeper"
 troupe run --temperature 0 --experts 1 --max-tokens 40 "Recipe: Apple pie"

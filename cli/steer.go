@@ -10,15 +10,17 @@ import (
 	"troupe/actors"
 	"troupe/internal/control"
 	"troupe/kernels"
+	"troupe/router"
 )
 
-// steered is an engine as far as its kernels can be steered.
+// steered is an engine as far as it can be steered and asked from outside.
 type steered interface {
 	swap(ctx context.Context, b kernels.Binding, shadow int) error
 	rollback(ctx context.Context, reason string) error
 	warm(ctx context.Context, b kernels.Binding) error
 	status(ctx context.Context) (kernelStatus, error)
 	stats(ctx context.Context) (engineStats, error)
+	routing(ctx context.Context) (router.Counters, error)
 }
 
 // steering steers the kernels of a running engine, for --swap, the interactive mode and troupe ctl, and hands its
@@ -31,6 +33,7 @@ type steering struct {
 
 	mu        sync.Mutex
 	listeners map[*listener]bool
+	base      router.Counters // of routing at the last reset
 }
 
 // maxPending bounds the events that wait for a listener; more are dropped, and it is told how many.
@@ -142,6 +145,9 @@ func (s *steering) handle(ctx context.Context, r control.Request, event func(any
 	if r.Do != "rollback" && r.Reason != "" {
 		return nil, fmt.Errorf("control: %q with a reason: that is of a rollback", r.Do)
 	}
+	if r.Do != "experts" && r.Reset {
+		return nil, fmt.Errorf("control: %q with a reset: that is of experts", r.Do)
+	}
 	switch r.Do {
 	case "swap":
 		shadow := 0
@@ -174,8 +180,10 @@ func (s *steering) handle(ctx context.Context, r control.Request, event func(any
 		return s.engine.status(ctx)
 	case "stats":
 		return s.engine.stats(ctx)
+	case "experts":
+		return s.routing(ctx, r.Reset)
 	case "list":
 		return s.libraries(ctx)
 	}
-	return nil, fmt.Errorf("control: do %q, want one of swap, rollback, status, stats, list", r.Do)
+	return nil, fmt.Errorf("control: do %q, want one of swap, rollback, status, stats, experts, list", r.Do)
 }

@@ -28,6 +28,7 @@ type Request struct {
 	Binding string `json:"binding,omitempty"` // of a swap
 	Shadow  *int   `json:"shadow,omitempty"`  // batches that a swap compares; absent: as many as is usual
 	Reason  string `json:"reason,omitempty"`  // of a roll-back
+	Reset   bool   `json:"reset,omitempty"`   // of experts: count anew from here on
 }
 
 // reply is a line of the answer.

@@ -99,7 +99,7 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 		for range 20 {
 			want = append(want, random(rng, h, 1+rng.IntN(60)))
 		}
-		want = append(want, random(rng, h, 20_000)) // several blocks
+		want = append(want, random(rng, h, 6000)) // several blocks
 		for _, d := range want {
 			if err := w.Add(d); err != nil {
 				t.Fatal(err)
@@ -160,10 +160,10 @@ func TestSize(t *testing.T) {
 // Cut anywhere, a file gives what comes before and says that it was cut; a flipped bit is found.
 func TestCutAndDamaged(t *testing.T) {
 	rng := rand.New(rand.NewPCG(2, 2))
-	want := []*Doc{random(rng, header, 9), random(rng, header, 5000), random(rng, header, 3)}
+	want := []*Doc{random(rng, header, 9), random(rng, header, 3500), random(rng, header, 3)}
 	file := write(t, header, want...)
 	seen := map[int]bool{}
-	for _, n := range append([]int{len(magic), len(magic) + 5, len(file) - 1}, ints(rng, 200, len(file))...) {
+	for _, n := range append([]int{len(magic), len(magic) + 5, len(file) - 1}, ints(rng, 60, len(file))...) {
 		docs, err := read(file[:n])
 		if err == nil {
 			t.Fatalf("cut to %d of %d bytes: no error", n, len(file))
@@ -184,7 +184,7 @@ func TestCutAndDamaged(t *testing.T) {
 	if !seen[2] || !seen[3] {
 		t.Errorf("documents read of the cut files: %v, want 2 and 3 among them", seen)
 	}
-	for _, at := range ints(rng, 300, len(file)) {
+	for _, at := range ints(rng, 80, len(file)) {
 		bad := bytes.Clone(file)
 		bad[at] ^= 1 << rng.IntN(8)
 		if _, err := read(bad); err == nil {
