@@ -6,7 +6,7 @@ func (p *program) expertsCommand() *cli.Command {
 	return &cli.Command{
 		Name: "experts", Usage: "experiment with a model's experts",
 		Description: `trace shows which experts the words of a text went to, and writes their routing
-into a file.
+into a file; heatmap counts such files by layer and expert, diff compares two.
 
 prune, duplicate, swap, average and upcycle write an overlay: a small file that
 says of which experts of a model another one is made. run, eval, logits, bench,
@@ -24,7 +24,7 @@ troupe eval --text heldout.jsonl --overlay pruned.json
 troupe experts average --groups 0+1,2+3 --overlay pruned.json --out both.json
 troupe convert --overlay both.json --to packed --out both`,
 		Subcommands: []*cli.Command{
-			p.traceCommand(),
+			p.traceCommand(), p.heatmapCommand(), p.diffCommand(),
 			p.pruneCommand(), p.duplicateCommand(), p.swapCommand(), p.averageCommand(), p.upcycleCommand(),
 			p.calibrateCommand(),
 		},

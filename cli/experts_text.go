@@ -120,7 +120,7 @@ func (v *textView) strips(b *strings.Builder, words []page.Word) {
 
 // fitted is a token in so many columns, with its spaces seen.
 func fitted(text string, columns int) string {
-	text = strings.NewReplacer(" ", "·", "\n", "↵", "\t", "→").Replace(page.Visible(text))
+	text = shown(text)
 	if n := width.StringWidth(text); n <= columns {
 		return text + strings.Repeat(" ", columns-n)
 	}

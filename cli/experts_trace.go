@@ -265,7 +265,7 @@ func routingLine(d *trace.Doc, words []page.Word) routingDoc {
 func writable(gates []float32) []float32 {
 	out := slices.Clone(gates)
 	for i, g := range out {
-		if g-g != 0 {
+		if !isNumber(float64(g)) {
 			out[i] = 0
 		}
 	}

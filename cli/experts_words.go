@@ -34,17 +34,11 @@ func (s *speller) words(d *trace.Doc, wrote bool) []page.Word {
 }
 
 func (s *speller) spell(d *trace.Doc, words []page.Word) {
-	if s.tokenizer != nil && d.Text != "" && !s.fits(d) {
-		s.tokenizer, s.doubted = nil, true
-	}
+	s.see(d)
 	if s.tokenizer != nil {
 		stream := s.tokenizer.NewStream()
 		for i, id := range d.Tokens {
-			text, err := stream.Next(id)
-			if err != nil {
-				s.tokenizer, s.doubted = nil, true
-				break
-			}
+			text, _ := stream.Next(id) // it has been seen that there is such an id
 			if piece, kind := s.tokenizer.Piece(id); kind == tokens.Control {
 				text += piece
 			}
@@ -61,6 +55,13 @@ func (s *speller) spell(d *trace.Doc, words []page.Word) {
 	}
 }
 
+// see gives the tokenizer up when the tokens of a document are another one's.
+func (s *speller) see(d *trace.Doc) {
+	if s.tokenizer != nil && !s.fits(d) {
+		s.tokenizer, s.doubted = nil, true
+	}
+}
+
 // fits tells whether the tokens begin by spelling the document's text, or are what it is encoded as: behind a text
 // may come what a stop string cut off, or an end.
 func (s *speller) fits(d *trace.Doc) bool {
@@ -69,6 +70,17 @@ func (s *speller) fits(d *trace.Doc) bool {
 	}
 	ids := s.tokenizer.Encode(d.Text)
 	return len(ids) <= len(d.Tokens) && slices.Equal(ids, d.Tokens[:len(ids)])
+}
+
+// all is the text of tokens from the middle of a document.
+func (s *speller) all(ids []int32) string {
+	text := ""
+	for _, id := range ids {
+		if text += s.one(id); s.tokenizer == nil {
+			text += " "
+		}
+	}
+	return text
 }
 
 // one is the text of a single token.

@@ -25,13 +25,13 @@ type stops []Colour
 
 var (
 	sequential = stops{{0xf4, 0xf7, 0xfb}, {0xb9, 0xd6, 0xea}, {0x6c, 0xab, 0xd4}, {0x2d, 0x72, 0xae}, {0x0b, 0x2a, 0x55}}
-	diverging  = stops{{0x12, 0x3f, 0x7a}, {0x6d, 0xa3, 0xd2}, {0xf6, 0xf5, 0xf2}, {0xee, 0x9d, 0x55}, {0x8f, 0x3a, 0x00}}
+	diverging  = stops{{0x8f, 0x3a, 0x00}, {0xee, 0x9d, 0x55}, {0xf6, 0xf5, 0xf2}, {0x6d, 0xa3, 0xd2}, {0x12, 0x3f, 0x7a}}
 )
 
 // Sequential is the colour of a value of 0 (nearly white) to 1 (dark blue). What is outside counts as the end; NaN as 0.
 func Sequential(v float64) Colour { return sequential.at(v) }
 
-// Diverging is the colour of a value of -1 (blue) through 0 (nearly white) to 1 (orange). What is outside counts as
+// Diverging is the colour of a value of -1 (orange) through 0 (nearly white) to 1 (blue). What is outside counts as
 // the end; NaN as 0.
 func Diverging(v float64) Colour {
 	if math.IsNaN(v) {
