@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -71,6 +73,18 @@ func TestCalibrate(t *testing.T) {
 		}
 	}
 	// The file is the policy, and eval of the held-out documents has the same loss under it.
+	if e := evalHeldOut(t, texts, "--experts", "@"+file); e.Experts != r.Policy || math.Abs(e.Total.Loss-r.Calibrated.Loss) > 1e-12 {
+		t.Errorf("eval: %s, loss %v, want %s, %v", e.Experts, e.Total.Loss, r.Policy, r.Calibrated.Loss)
+	}
+	table := troupe(t, "", args[:6]...).ok(t)
+	if !strings.Contains(table.out, "calibrated") || !strings.HasSuffix(table.out, r.Policy+"\n") && !strings.Contains(table.out, "threshold:") {
+		t.Errorf("table: %s", table.out)
+	}
+}
+
+// evalHeldOut evaluates every other document.
+func evalHeldOut(t *testing.T, texts string, args ...string) evalReport {
+	t.Helper()
 	raw, err := os.ReadFile(texts)
 	if err != nil {
 		t.Fatal(err)
@@ -85,13 +99,48 @@ func TestCalibrate(t *testing.T) {
 	if err := os.WriteFile(odd, []byte(held.String()), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	e := lines[evalReport](t, troupe(t, "", "eval", "--text", odd, "--arith", "exact", "--experts", "@"+file, "--json").ok(t).out)[0]
-	if diff := e.Total.Loss - r.Calibrated.Loss; e.Experts != r.Policy || diff > 1e-12 || diff < -1e-12 {
-		t.Errorf("eval: %s, loss %v, want %s, %v", e.Experts, e.Total.Loss, r.Policy, r.Calibrated.Loss)
+	return lines[evalReport](t, troupe(t, "", append([]string{"eval", "--text", odd, "--arith", "exact", "--json"}, args...)...).ok(t).out)[0]
+}
+
+// Every method keeps as many experts as it is told, in any number of stages; the overlay is what was judged.
+func TestPruneTo(t *testing.T) {
+	texts := sampleTexts(t, 8, 150)
+	file := filepath.Join(t.TempDir(), "pruned.json")
+	kept := map[string]bool{}
+	for _, by := range []string{"naee", "naee-greedy", "reap", "ean", "frequency", "router"} {
+		args := []string{"experts", "prune", "--to", "6", "--by", by, "--text", texts, "--arith", "exact", "--out", file}
+		out := ""
+		if by == "naee" {
+			out = alike(t, append(args, "--json")...)
+		} else {
+			out = troupe(t, "", append(args, "--json")...).ok(t).out
+		}
+		r := lines[pruneReport](t, out)[0]
+		for l, layer := range r.Layers {
+			if len(layer.Kept) != 6 || len(layer.Dropped) != 2 || len(layer.Scores) != 8 || layer.Scores[layer.Kept[0]].EAN == 0 || (layer.Loss != nil) != strings.HasPrefix(by, "naee") {
+				t.Errorf("%s: layer %d: %+v", by, l, layer)
+			}
+		}
+		kept[fmt.Sprint(r.Layers[0].Kept, r.Layers[3].Kept, r.Layers[5].Kept)] = true
+		before, after := evalHeldOut(t, texts), evalHeldOut(t, texts, "--overlay", file)
+		if math.Abs(before.Total.Loss-r.Before.Loss) > 1e-12 || math.Abs(after.Total.Loss-r.After.Loss) > 1e-12 || r.After.Loss <= r.Before.Loss {
+			t.Errorf("%s: loss %v and %v, eval has %v and %v", by, r.Before.Loss, r.After.Loss, before.Total.Loss, after.Total.Loss)
+		}
+		for name, d := range r.Domains {
+			if math.Abs(after.Domains[name].Loss-d.After.Loss) > 1e-12 || d.Before.Tokens != after.Domains[name].Tokens {
+				t.Errorf("%s: %s: %+v, eval has %+v", by, name, d.After, after.Domains[name])
+			}
+		}
+		if r.Bytes.After >= r.Bytes.Before || len(r.Domains) < 3 {
+			t.Errorf("%s: %+v, %d domains", by, r.Bytes, len(r.Domains))
+		}
 	}
-	table := troupe(t, "", args[:6]...).ok(t)
-	if !strings.Contains(table.out, "calibrated") || !strings.HasSuffix(table.out, r.Policy+"\n") && !strings.Contains(table.out, "threshold:") {
-		t.Errorf("table: %s", table.out)
+	if len(kept) < 4 {
+		t.Errorf("6 methods keep %d different sets", len(kept))
+	}
+	table := troupe(t, "", "experts", "prune", "--to", "2", "--by", "reap", "--text", texts, "--overlay", file).ok(t)
+	if !strings.Contains(table.out, "total") || !strings.Contains(table.out, "weights") || !strings.Contains(table.err, "2 of 6 experts, after with 2 of 2") {
+		t.Errorf("on top of an overlay: %s%s", table.out, table.err)
 	}
 }
 
@@ -109,6 +158,13 @@ func TestExperimentsRefuse(t *testing.T) {
 		{[]string{"calibrate", "--text", one}, "single document"},
 		{[]string{"calibrate", "--text", texts, "--quantile", "1.5"}, "1.5, want 0 to 1"},
 		{[]string{"calibrate", "--text", texts, "--limit-tokens", "0"}, "limit-tokens"},
+		{[]string{"prune", "--out", "x"}, "--keep or --drop"},
+		{[]string{"prune", "--to", "6", "--keep", "1"}, "one of them"},
+		{[]string{"prune", "--keep", "1", "--by", "reap", "--out", "x"}, "--by goes with --to"},
+		{[]string{"prune", "--to", "8", "--text", texts}, "8 of 8 experts, want 1 to 7"},
+		{[]string{"prune", "--to", "6", "--by", "reep", "--text", texts}, "did you mean reap"},
+		{[]string{"prune", "--to", "6", "--out", "-", "--text", texts}, "standard output has the tables"},
+		{[]string{"prune", "--to", "6"}, "--text: no file"},
 	} {
 		if o := troupe(t, "", append([]string{"experts"}, c.args...)...); o.code != exitUsage || !strings.Contains(o.err, c.blame) {
 			t.Errorf("%v: exit %d: %s, want %q", c.args, o.code, o.err, c.blame)

@@ -94,4 +94,3 @@ func tokensOf(list []lab.Document) (n int) {
 	}
 	return n
 }
-

@@ -7,6 +7,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"troupe/model"
 	"troupe/router"
 	"troupe/surgery"
 )
@@ -24,43 +25,6 @@ func surgeryFlags(own ...cli.Flag) []cli.Flag {
 		&cli.IntFlag{Name: "num-selected-experts", Usage: "experts that a token uses by default", DefaultText: "as before, at most all"},
 		modelFlag(), overlayFlag(""),
 	)
-}
-
-func (p *program) pruneCommand() *cli.Command {
-	return &cli.Command{
-		Name: "prune", Usage: "leave experts out",
-		Description: `The router's softmax runs over the experts that are kept. They are named by
---keep, or the others by --drop.` + byLayer + `
-troupe experts prune --drop 5 --out pruned.json
-troupe experts prune --keep "0,2,3,7; layers 0-2: 1,2,3,4" --out pruned.json`,
-		Flags: surgeryFlags(
-			&cli.StringFlag{Name: "keep", Usage: "`EXPERTS` that stay, as 0,2,3"},
-			&cli.StringFlag{Name: "drop", Usage: "`EXPERTS` that go, as 5"},
-		),
-		Action: func(c *cli.Context) error {
-			keep, drop := c.String("keep"), c.String("drop")
-			if (keep == "") == (drop == "") {
-				return usagef("want --keep or --drop, one of them")
-			}
-			return p.operation(c, func(s router.Sizes) (*surgery.Overlay, error) {
-				flag, list := "keep", keep
-				if drop != "" {
-					flag, list = "drop", drop
-				}
-				lists, err := expertLists(list, s, false)
-				if err != nil {
-					return nil, badFlag(flag, err)
-				}
-				for l := range lists {
-					slices.Sort(lists[l])
-					if drop != "" {
-						lists[l] = others(lists[l], s.Experts)
-					}
-				}
-				return surgery.Prune(s, lists)
-			})
-		},
-	}
 }
 
 // others are the experts that are not in an ascending list.
@@ -185,28 +149,35 @@ func (p *program) operation(c *cli.Context, plan func(router.Sizes) (*surgery.Ov
 	if err != nil {
 		return err
 	}
-	o, err := plan(surgery.SizesOf(config))
+	o, err := compose(c, config, r, plan)
 	if err != nil {
-		return asUsage(err)
-	}
-	if c.IsSet("num-selected-experts") {
-		if o.Selected, err = intWithin(c, "num-selected-experts", o.NumExperts()); err != nil {
-			return err
-		}
-	}
-	o.Note = noteOf(c)
-	if r.overlay != nil {
-		if o, err = r.overlay.Then(o); err != nil {
-			return asUsage(err)
-		}
-	}
-	if _, err := o.Config(r.files); err != nil {
 		return err
 	}
 	if err := p.writeOverlay(out, o); err != nil {
 		return err
 	}
 	return p.tellOverlay(c, out, r, o)
+}
+
+// compose plans an overlay for a model as it is with r, and puts it on r's.
+func compose(c *cli.Context, config model.Config, r rearranged, plan func(router.Sizes) (*surgery.Overlay, error)) (*surgery.Overlay, error) {
+	o, err := plan(surgery.SizesOf(config))
+	if err != nil {
+		return nil, asUsage(err)
+	}
+	if c.IsSet("num-selected-experts") {
+		if o.Selected, err = intWithin(c, "num-selected-experts", o.NumExperts()); err != nil {
+			return nil, err
+		}
+	}
+	o.Note = noteOf(c)
+	if r.overlay != nil {
+		if o, err = r.overlay.Then(o); err != nil {
+			return nil, asUsage(err)
+		}
+	}
+	_, err = o.Config(r.files)
+	return o, err
 }
 
 // asUsage takes an error as one of usage.
@@ -217,12 +188,13 @@ func asUsage(err error) error {
 	return &usageError{err: err}
 }
 
-// noteOf is the command as it was typed, but for files.
+// noteOf is the command as it was typed, but for files and what says how a model is computed.
 func noteOf(c *cli.Context) string {
 	words := []string{c.Command.Name}
 	for _, f := range c.Command.Flags {
 		name := f.Names()[0]
-		if c.IsSet(name) && !slices.Contains([]string{"out", "model", "overlay"}, name) {
+		in, ok := f.(cli.CategorizableFlag)
+		if c.IsSet(name) && !(ok && in.GetCategory() != "") && !slices.Contains([]string{"out", "model", "overlay", "text", "held-out", "json"}, name) {
 			words = append(words, fmt.Sprintf("--%s %v", name, c.Value(name)))
 		}
 	}

@@ -7,26 +7,26 @@ import (
 
 // Greedy takes one expert after the other out of every layer, each time the one whose absence costs least. It needs a
 // pass over the texts for each: experts - keep of them.
-func Greedy(m router.Sizes, keep int, pass func(observe.Take) error) (kept [][]int, loss []float64, err error) {
+func Greedy(m router.Sizes, keep int, pass func(observe.Take) error) ([]Choice, error) {
 	if err := checkKeep(m, keep); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	kept, loss = make([][]int, m.Layers), make([]float64, m.Layers)
-	for l := range kept {
+	layers := make([]Choice, m.Layers)
+	for l := range layers {
 		for e := range m.Experts {
-			kept[l] = append(kept[l], e)
+			layers[l].Kept = append(layers[l].Kept, e)
 		}
 	}
 	for range m.Experts - keep {
-		s := newSubsets(m, func(layer int) [][]bool { return without(kept[layer], m.Experts) })
+		s := newSubsets(m, func(layer int) [][]bool { return without(layers[layer].Kept, m.Experts) })
 		if err := pass(s.Take); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
-		for l := range kept {
-			kept[l], loss[l] = s.Best(l)
+		for l := range layers {
+			layers[l] = s.Best(l)
 		}
 	}
-	return kept, loss, nil
+	return layers, nil
 }
 
 // without lists the subsets that lack one more. The later the expert, the earlier its subset: so the order is that

@@ -120,13 +120,25 @@ func TestExactIsBruteForce(t *testing.T) {
 				best, least = kept, sum
 			}
 		}
-		if kept, loss := s.Best(1); !slices.Equal(kept, best) || math.Abs(loss-least/40) > 1e-9 {
-			t.Errorf("%+v: kept %v at %v, want %v at %v", c, kept, loss, best, least/40)
+		norm := 0.0
+		for i := range seen {
+			y := blend(&seen[i], c.selected)
+			norm += math.Sqrt(sumOfSquares(y[:]))
+		}
+		if got := s.Best(1); !slices.Equal(got.Kept, best) || math.Abs(got.Loss-least/40) > 1e-9 || math.Abs(got.Norm-norm/40) > 1e-9 {
+			t.Errorf("%+v: %+v, want %v at %v of %v", c, got, best, least/40, norm/40)
 		}
 		if count != len(s.layers[1].subsets) {
 			t.Errorf("%+v: %d subsets, want %d", c, len(s.layers[1].subsets), count)
 		}
 	}
+}
+
+func sumOfSquares(v []float64) (sum float64) {
+	for _, x := range v {
+		sum += x * x
+	}
+	return sum
 }
 
 func TestSubsetsAreBounded(t *testing.T) {
@@ -155,7 +167,7 @@ func TestGreedy(t *testing.T) {
 		}
 		return nil
 	}
-	kept, loss, err := Greedy(sizes, 4, pass)
+	layers, err := Greedy(sizes, 4, pass)
 	if err != nil || passes != 3 {
 		t.Fatalf("%d passes, want 3: %v", passes, err)
 	}
@@ -174,8 +186,8 @@ func TestGreedy(t *testing.T) {
 		}
 		want, last = slices.Delete(want, out, out+1), least/50
 	}
-	if !slices.Equal(kept[0], want) || math.Abs(loss[0]-last) > 1e-9 {
-		t.Errorf("kept %v at %v, want %v at %v", kept, loss, want, last)
+	if !slices.Equal(layers[0].Kept, want) || math.Abs(layers[0].Loss-last) > 1e-9 {
+		t.Errorf("%+v, want %v at %v", layers, want, last)
 	}
 	exact, err := NewExact(sizes, 4)
 	if err != nil {
@@ -184,11 +196,11 @@ func TestGreedy(t *testing.T) {
 	for i := range seen {
 		exact.Take(0, &seen[i])
 	}
-	if _, best := exact.Best(0); best > loss[0] {
-		t.Errorf("exact loss %v is above greedy's %v", best, loss[0])
+	if best := exact.Best(0); best.Loss > layers[0].Loss {
+		t.Errorf("exact loss %v is above greedy's %v", best.Loss, layers[0].Loss)
 	}
 	broken := errors.New("stop")
-	if _, _, err := Greedy(sizes, 4, func(observe.Take) error { return broken }); !errors.Is(err, broken) {
+	if _, err := Greedy(sizes, 4, func(observe.Take) error { return broken }); !errors.Is(err, broken) {
 		t.Errorf("%v, want the error of the pass", err)
 	}
 }
@@ -293,7 +305,7 @@ func TestMethodsFindPlantedExperts(t *testing.T) {
 	if err := errors.Join(pass(scorer.Take), pass(exact.Take)); err != nil {
 		t.Fatal(err)
 	}
-	greedy, _, err := Greedy(sizes, n-2, pass)
+	greedy, err := Greedy(sizes, n-2, pass)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -302,9 +314,9 @@ func TestMethodsFindPlantedExperts(t *testing.T) {
 		var kept []int
 		switch m {
 		case NAEE:
-			kept, _ = exact.Best(0)
+			kept = exact.Best(0).Kept
 		case NAEEGreedy:
-			kept = greedy[0]
+			kept = greedy[0].Kept
 		default:
 			kept = scorer.Layers[0].Keep(m, n-2)
 		}
@@ -342,12 +354,12 @@ func TestTies(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if kept, loss := s.Best(0); !slices.Equal(kept, []int{0, 1, 2}) || loss != 0 {
-		t.Errorf("kept %v at %v, want 0, 1, 2 at 0", kept, loss)
+	if c := s.Best(0); !slices.Equal(c.Kept, []int{0, 1, 2}) || c.Loss != 0 {
+		t.Errorf("%+v, want 0, 1, 2 at 0", c)
 	}
-	kept, _, err := Greedy(router.Sizes{Layers: 1, Experts: 5, Selected: 2}, 3, func(observe.Take) error { return nil })
-	if err != nil || !slices.Equal(kept[0], []int{0, 1, 2}) {
-		t.Errorf("kept %v, want 0, 1, 2: %v", kept, err)
+	layers, err := Greedy(router.Sizes{Layers: 1, Experts: 5, Selected: 2}, 3, func(observe.Take) error { return nil })
+	if err != nil || !slices.Equal(layers[0].Kept, []int{0, 1, 2}) {
+		t.Errorf("%+v, want 0, 1, 2: %v", layers, err)
 	}
 }
 

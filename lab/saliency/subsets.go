@@ -23,6 +23,7 @@ type Subsets struct {
 type judge struct {
 	subsets [][]bool  // [candidates experts] true: stays
 	loss    []float64 // [candidates]
+	norm    float64   // sum of ‖F(x)‖₂
 	tokens  int
 
 	gram   []float64 // [experts experts] by rank: products of outputs, in pairs
@@ -77,6 +78,7 @@ func (j *judge) begin(t *observe.Token, selected int) {
 	clear(j.has)
 	clear(j.whole)
 	j.gates(t, nil, selected, func(rank int, gate float64) { j.whole[rank] = gate })
+	j.norm += j.length(t, j.whole)
 }
 
 // gates calls yield for the k likeliest experts of a subset, nil for all, with gates that sum to 1.
@@ -111,17 +113,22 @@ func (j *judge) distance(t *observe.Token, in []bool, k int) float64 {
 		j.weight[rank] = -j.whole[rank]
 	}
 	j.gates(t, in, k, func(rank int, gate float64) { j.weight[rank] += gate })
+	return j.length(t, j.weight)
+}
+
+// length is ‖Σ weight · output‖₂ over the ranks.
+func (j *judge) length(t *observe.Token, weight []float64) float64 {
 	j.ranks = j.ranks[:0]
-	for rank, w := range j.weight {
+	for rank, w := range weight {
 		if w != 0 {
 			j.ranks = append(j.ranks, rank)
 		}
 	}
 	sum := 0.0
 	for i, a := range j.ranks {
-		sum += j.weight[a] * j.weight[a] * j.product(t, a, a)
+		sum += weight[a] * weight[a] * j.product(t, a, a)
 		for _, b := range j.ranks[:i] {
-			sum += 2 * j.weight[a] * j.weight[b] * j.product(t, a, b)
+			sum += 2 * weight[a] * weight[b] * j.product(t, a, b)
 		}
 	}
 	return math.Sqrt(max(sum, 0)) // rounding may take equal ones a little below
@@ -153,9 +160,15 @@ func dot(a, b []float32) float64 {
 	return s[0] + s[1] + (s[2] + s[3])
 }
 
-// Best is the subset of a layer with the least loss, as experts in ascending order, and that loss per token; of
-// equal ones the first in order.
-func (s *Subsets) Best(layer int) (kept []int, loss float64) {
+// Choice is the subset of a layer that stays.
+type Choice struct {
+	Kept []int   // ascending
+	Loss float64 // mean over tokens of ‖F(x) − F_S(x)‖₂
+	Norm float64 // mean over tokens of ‖F(x)‖₂
+}
+
+// Best is the subset of a layer with the least loss; of equal ones the first in order.
+func (s *Subsets) Best(layer int) (c Choice) {
 	j, best := &s.layers[layer], 0
 	for i, v := range j.loss {
 		if v < j.loss[best] {
@@ -164,10 +177,12 @@ func (s *Subsets) Best(layer int) (kept []int, loss float64) {
 	}
 	for e, in := range j.subsets[best] {
 		if in {
-			kept = append(kept, e)
+			c.Kept = append(c.Kept, e)
 		}
 	}
-	return kept, j.loss[best] / float64(max(j.tokens, 1))
+	n := float64(max(j.tokens, 1))
+	c.Loss, c.Norm = j.loss[best]/n, j.norm/n
+	return c
 }
 
 // choices lists the subsets of k of n, in the order of their sorted members.
