@@ -210,7 +210,7 @@ func (p *program) changesTable(r diffReport) string {
 // mostText lists the tokens that changed most, in their texts.
 func mostText(r diffReport, v heatView, layers int) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "Tokens that changed most: gates moved (of %d), layers with other experts, document and position\n", layers)
+	fmt.Fprintf(&b, "Tokens that changed most: gates moved (of %d), layers changed, document:position\n", layers)
 	for _, c := range r.Most {
 		word := "[" + shown(c.Text) + "]"
 		if v.ink != noInk {

@@ -8,7 +8,6 @@ import (
 	"strconv"
 
 	"troupe/lab/look"
-	"troupe/lab/palette"
 )
 
 // heat is what is shown of one count: maps with one scale.
@@ -50,13 +49,6 @@ func (h *heat) shade(v float64) float64 {
 		return v / max(h.high, 1e-12)
 	}
 	return (v - h.low) / max(h.high-h.low, 1e-12)
-}
-
-func (h *heat) colour(v float64) palette.Colour {
-	if h.diverging {
-		return palette.Diverging(h.shade(v))
-	}
-	return palette.Sequential(h.shade(v))
 }
 
 // number is a value as it stands in a cell.

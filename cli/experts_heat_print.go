@@ -62,7 +62,7 @@ func (v heatView) one(b *strings.Builder, h *heat, m *heatMap) {
 			for _, x := range row[from:to] {
 				cell := fmt.Sprintf("%*s ", cellWidth-1, h.number(x))
 				if x == x {
-					cell = v.ink.on(h.colour(x), cell)
+					cell = v.ink.shade(h.shade(x), h.diverging, cell)
 				}
 				line += cell
 			}
@@ -93,15 +93,11 @@ func (v heatView) scale(b *strings.Builder, h *heat) {
 	}
 	b.WriteString("\n" + low + " ")
 	for i := range swatches {
-		x := float64(i) / (swatches - 1)
-		at := h.low + x*(h.high-h.low)
+		at := float64(i) / (swatches - 1)
 		if h.diverging {
-			at = (2*x - 1) * h.high
+			at = 2*at - 1
 		}
-		if h.ratio {
-			at = math.Exp2(at)
-		}
-		b.WriteString(v.ink.on(h.colour(at), "  "))
+		b.WriteString(v.ink.shade(at, h.diverging, "  "))
 	}
 	fmt.Fprintf(b, " %s %s\n", high, h.unit)
 }
@@ -110,7 +106,7 @@ func (v heatView) scale(b *strings.Builder, h *heat) {
 func (m *mapping) typicalText(s *speller, v heatView) string {
 	var b strings.Builder
 	for i, l := range m.typical {
-		fmt.Fprintf(&b, "\nTokens that experts of layer %d get most above expectation, and how many times as often\n", l)
+		fmt.Fprintf(&b, "\nLayer %d: tokens most above expectation, and how many times as often\n", l)
 		for e := range m.domains.All.Experts {
 			head := fmt.Sprintf(" %d ", e)
 			line := v.ink.expert(e, head)

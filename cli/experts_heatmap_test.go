@@ -133,7 +133,7 @@ func TestHeatmapForms(t *testing.T) {
 		}
 	}
 	out := troupe(t, "", "experts", "heatmap", file, "--top-tokens", "2").ok(t).out
-	if !strings.Contains(out, "Tokens that experts of layer 5 get most above expectation") || strings.Count(out, "×") < 8 {
+	if !strings.Contains(out, "Layer 5: tokens most above expectation") || strings.Count(out, "×") < 8 {
 		t.Error(out)
 	}
 }

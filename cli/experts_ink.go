@@ -41,18 +41,15 @@ func (p *program) columns() int {
 	return 80
 }
 
-// on is a text on a ground of a colour.
-func (k ink) on(c palette.Colour, text string) string { return k.styled(c, 0, text) }
-
 // styles tell apart experts that have the same colour.
 var styles = [...]string{"", "4;", "1;", "1;4;"} // plain, underlined, bold, both
 
-func (k ink) styled(c palette.Colour, style int, text string) string {
+// paint puts a text on a ground: c, or where there are 256 colours the one of an index.
+func (k ink) paint(c palette.Colour, index, style int, text string) string {
 	more := styles[style%len(styles)]
 	switch k {
 	case ink256:
-		i := c.Index()
-		return fmt.Sprintf("\x1b[%s48;5;%d;38;5;%dm%s\x1b[0m", more, i, palette.OfIndex(i).Ink().Index(), text)
+		return fmt.Sprintf("\x1b[%s48;5;%d;38;5;%dm%s\x1b[0m", more, index, palette.OfIndex(index).Ink().Index(), text)
 	case fullInk:
 		i := c.Ink()
 		return fmt.Sprintf("\x1b[%s48;2;%d;%d;%d;38;2;%d;%d;%dm%s\x1b[0m", more, c.R, c.G, c.B, i.R, i.G, i.B, text)
@@ -60,10 +57,18 @@ func (k ink) styled(c palette.Colour, style int, text string) string {
 	return text
 }
 
+// shade is a text on a ground of a scale: 0 to 1, or for a diverging one -1 to 1.
+func (k ink) shade(v float64, diverging bool, text string) string {
+	if diverging {
+		return k.paint(palette.Diverging(v), palette.DivergingIndex(v), 0, text)
+	}
+	return k.paint(palette.Sequential(v), palette.SequentialIndex(v), 0, text)
+}
+
 // expert is a text in the look of an expert.
 func (k ink) expert(e int, text string) string {
 	c, style := palette.Expert(e)
-	return k.styled(c, style, text)
+	return k.paint(c, c.Index(), style, text)
 }
 
 // dim is a text that matters less.

@@ -43,50 +43,90 @@ func (v *textView) write(out io.Writer, words []page.Word) error {
 	return err
 }
 
-// running is the text as it runs: words with the same expert are one piece. Where colours do not tell experts apart,
-// their numbers stand behind the pieces.
+// glyph is a character with its expert; -1: none.
+type glyph struct {
+	char   rune
+	expert int
+}
+
+// running is the text as it runs, on a terminal with lines that break between words.
 func (v *textView) running(b *strings.Builder, words []page.Word) {
+	var line []glyph
+	for _, g := range v.glyphs(words) {
+		if g.char != '\n' {
+			line = append(line, g)
+			continue
+		}
+		v.lines(b, line)
+		line = line[:0]
+	}
+	v.lines(b, line)
+}
+
+// glyphs are the characters of a text. Where colours do not tell experts apart, their numbers stand behind what each
+// of them has in one go; where they do, line breaks are seen, as they have an expert as well.
+func (v *textView) glyphs(words []page.Word) (all []glyph) {
 	for from := 0; from < len(words); {
 		e, text, to := likeliest(&words[from], v.layers[0]), "", from
 		for ; to < len(words) && likeliest(&words[to], v.layers[0]) == e; to++ {
 			text += page.Visible(words[to].Text)
 		}
-		v.piece(b, e, text)
 		from = to
+		body := strings.TrimRight(text, "\n")
+		breaks := text[len(body):]
+		if e >= 0 && (v.ink == noInk || v.experts > palette.NumExperts) {
+			body += raised(e)
+		}
+		for _, r := range body + breaks {
+			if r == '\n' && e >= 0 && v.ink != noInk {
+				all = append(all, glyph{'↵', e})
+			}
+			all = append(all, glyph{r, e})
+		}
 	}
-	b.WriteString("\n")
+	return all
 }
 
-// piece is a text of one expert; a colour ends where its line does.
-func (v *textView) piece(b *strings.Builder, e int, text string) {
-	if e < 0 {
-		b.WriteString(text)
-		return
-	}
-	number := ""
-	if v.ink == noInk || v.experts > palette.NumExperts {
-		number = raised(e)
-	}
-	body := strings.TrimRight(text, "\n")
-	breaks := text[len(body):]
-	if v.ink != noInk && breaks != "" {
-		body += "↵" // which has an expert as well
-	}
-	lines := strings.Split(body, "\n")
-	for i, line := range lines {
-		if i == len(lines)-1 {
-			line += number
-		} else if v.ink != noInk {
-			line += "↵"
+// lines writes a line of the text as lines of the terminal. No colour goes on behind the end of a line.
+func (v *textView) lines(b *strings.Builder, line []glyph) {
+	for {
+		n := len(line)
+		if v.ink != noInk {
+			n = fitting(line, v.columns)
 		}
-		if line != "" {
-			b.WriteString(v.ink.expert(e, line))
+		for from := 0; from < n; {
+			to, text := from, ""
+			for ; to < n && line[to].expert == line[from].expert; to++ {
+				text += string(line[to].char)
+			}
+			if e := line[from].expert; e >= 0 {
+				text = v.ink.expert(e, text)
+			}
+			b.WriteString(text)
+			from = to
 		}
-		if i < len(lines)-1 {
-			b.WriteByte('\n')
+		b.WriteByte('\n')
+		if line = line[n:]; len(line) == 0 {
+			return
 		}
 	}
-	b.WriteString(breaks)
+}
+
+// fitting is how many characters stand in so many columns: up to the last space, if there is one.
+func fitting(line []glyph, columns int) int {
+	used, space := 0, 0
+	for i, g := range line {
+		if used += width.StringWidth(string(g.char)); used > columns {
+			if space > 0 {
+				return space
+			}
+			return max(i, 1)
+		}
+		if g.char == ' ' || g.char == '\t' {
+			space = i + 1
+		}
+	}
+	return len(line)
 }
 
 const (
@@ -99,11 +139,11 @@ const (
 func (v *textView) strips(b *strings.Builder, words []page.Word) {
 	size := max((v.columns-wordColumns-1)/cellColumns, 1)
 	for layers := range slices.Chunk(v.layers, size) {
-		fmt.Fprintf(b, "%*s", wordColumns+1, "layer ")
+		head := fmt.Sprintf("%*s ", wordColumns, "layer")
 		for _, l := range layers {
-			fmt.Fprintf(b, "%-*d", cellColumns, l)
+			head += fmt.Sprintf("%*d ", cellColumns-1, l)
 		}
-		b.WriteString("\n")
+		b.WriteString(strings.TrimRight(head, " ") + "\n")
 		for i := range words {
 			line := fitted(words[i].Text, wordColumns) + " "
 			for _, l := range layers {

@@ -73,7 +73,7 @@ func TestTraceFiles(t *testing.T) {
 	args := []string{"experts", "trace", "--layer", "0-1,5"}
 	first := troupe(t, "", append(args, "--out", out, "--html", html, "Recipe: <b>Two eggs</b>")...).ok(t)
 	again := troupe(t, "", append(args, "--in", out)...).ok(t)
-	if first.out != again.out || !strings.Contains(first.out, "\n·eggs ") || !strings.Contains(first.out, "layer 0   1   5") {
+	if first.out != again.out || !strings.Contains(first.out, "\n·eggs ") || !strings.Contains(first.out, "layer   0   1   5") {
 		t.Errorf("ran: %s\nread: %s", first.out, again.out)
 	}
 	docs := lines[routingDoc](t, troupe(t, "", "experts", "trace", "--in", out, "--json").ok(t).out)
@@ -196,7 +196,7 @@ func TestTextView(t *testing.T) {
 	}{
 		{noInk, 8, "Once³\n up␛¹²end\n"},
 		{ink256, 8, "\x1b[48;5;221;38;5;16mOnce↵\x1b[0m\n\x1b[4;48;5;25;38;5;231m up␛\x1b[0mend\n"},
-		{ink256, 16, "\x1b[48;5;221;38;5;16mOnce↵³\x1b[0m\n\x1b[4;48;5;25;38;5;231m up␛¹²\x1b[0mend\n"},
+		{ink256, 16, "\x1b[48;5;221;38;5;16mOnce³↵\x1b[0m\n\x1b[4;48;5;25;38;5;231m up␛¹²\x1b[0mend\n"},
 		{fullInk, 8, "\x1b[48;2;240;228;66;38;2;0;0;0mOnce↵\x1b[0m\n\x1b[4;48;2;0;114;178;38;2;255;255;255m up␛\x1b[0mend\n"},
 	} {
 		var b strings.Builder
@@ -204,6 +204,11 @@ func TestTextView(t *testing.T) {
 		if err := v.write(&b, words); err != nil || b.String() != c.want {
 			t.Errorf("ink %d, %d experts: %q, want %q", c.ink, c.experts, b.String(), c.want)
 		}
+	}
+	var wrapped strings.Builder
+	narrow := textView{ink: fullInk, columns: 6, experts: 8, layers: []int{0}}
+	if err := narrow.write(&wrapped, []page.Word{{Text: "one two"}, {Text: " threefour"}}); err != nil || wrapped.String() != "one \ntwo \nthreef\nour\n" {
+		t.Errorf("in 6 columns: %q", wrapped.String())
 	}
 	var b strings.Builder
 	v := textView{ink: noInk, columns: 30, experts: 8, layers: []int{0, 0, 0, 0}} // three fit

@@ -21,8 +21,12 @@ func TestContrast(t *testing.T) {
 		check("expert", c)
 	}
 	for i := range 101 {
-		check("sequential", Sequential(float64(i)/100))
-		check("diverging", Diverging(float64(i)/50-1))
+		for what, c := range map[string]Colour{"sequential": Sequential(float64(i) / 100), "diverging": Diverging(float64(i)/50 - 1),
+			"sequential index": OfIndex(SequentialIndex(float64(i) / 100)), "diverging index": OfIndex(DivergingIndex(float64(i)/50 - 1))} {
+			if got := Contrast(c, c.Ink()); got < 4.5 {
+				t.Errorf("%s %s: contrast %.2f with its ink, want 4.5", what, c.Hex(), got)
+			}
+		}
 	}
 }
 
@@ -53,6 +57,19 @@ func TestScalesRunInLightness(t *testing.T) {
 				t.Errorf("diverging: %v is as dark as %v", side*float64(i), side*float64(i+1))
 			}
 		}
+	}
+	for i := range 100 { // in steps
+		if OfIndex(SequentialIndex(float64(i)/100)).Luminance() < OfIndex(SequentialIndex(float64(i+1)/100)).Luminance() {
+			t.Errorf("sequential index: %d is darker than %d", i, i+1)
+		}
+		for _, side := range []float64{-1, 1} {
+			if OfIndex(DivergingIndex(side*float64(i)/100)).Luminance() < OfIndex(DivergingIndex(side*float64(i+1)/100)).Luminance() {
+				t.Errorf("diverging index: %v is darker than the next", side*float64(i))
+			}
+		}
+	}
+	if SequentialIndex(math.NaN()) != SequentialIndex(0) || SequentialIndex(9) != SequentialIndex(1) || DivergingIndex(math.NaN()) != DivergingIndex(0) || DivergingIndex(-1) == DivergingIndex(1) {
+		t.Error("what is outside of a ramp is not its end")
 	}
 	if Sequential(-1) != Sequential(0) || Sequential(2) != Sequential(1) || Sequential(math.NaN()) != Sequential(0) || Diverging(math.NaN()) != Diverging(0) {
 		t.Error("what is outside is not the end")

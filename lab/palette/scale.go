@@ -51,3 +51,29 @@ func (s stops) at(v float64) Colour {
 	a, b := s[i], s[i+1]
 	return Colour{mix(a.R, b.R), mix(a.G, b.G), mix(a.B, b.B)}
 }
+
+// ramp are indices of a terminal's 256 colours: the nearest ones of a scale would change in hue.
+type ramp []int
+
+var (
+	sequentialRamp = ramp{255, 153, 117, 75, 33, 26, 25, 18, 17}
+	divergingRamp  = ramp{94, 130, 166, 208, 215, 223, 255, 153, 117, 75, 33, 26, 25}
+)
+
+// SequentialIndex is [Sequential] in a terminal's 256 colours.
+func SequentialIndex(v float64) int { return sequentialRamp.at(v) }
+
+// DivergingIndex is [Diverging] in a terminal's 256 colours.
+func DivergingIndex(v float64) int {
+	if math.IsNaN(v) {
+		v = 0
+	}
+	return divergingRamp.at((v + 1) / 2)
+}
+
+func (r ramp) at(v float64) int {
+	if math.IsNaN(v) {
+		v = 0
+	}
+	return r[int(math.Round(min(max(v, 0), 1)*float64(len(r)-1)))]
+}
