@@ -24,7 +24,9 @@ func (p *program) planCommand() *cli.Command {
 		Name: "plan", Usage: "what fits where, without any weights",
 		Description: `Counts what a model takes on devices, with the arithmetic of the loader, and
 says what would fit where not all does. Devices need not be here: a name,
-threads and memory describe them, as in 8xgpu@80GB or cpu:64@512GB.
+threads and memory describe them, as in 8xgpu@80GB or cpu:64@512GB. With
+--overlay every expert counts, as if it were converted: copies, which share
+memory, too.
 
 troupe plan --preset grok-1 --devices 8xgpu@80GB --bandwidth 3.35TB
 troupe plan --preset grok-1 --num-layers 16 --devices cpu@128GB --json`,
