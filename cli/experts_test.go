@@ -172,7 +172,7 @@ func TestExpertsRefuse(t *testing.T) {
 		code int
 		says string
 	}{
-		{"prune|--out|" + out, exitUsage, "want --keep or --drop, one of them"},
+		{"prune|--out|" + out, exitUsage, "want --keep or --drop with a list"},
 		{"prune|--drop|1", exitUsage, "--out: no file"},
 		{"prune|--drop|5|--out|" + out, exitUsage, "--drop: expert 5, want 0 to 4"},
 		{"prune|--drop|1,x|--out|" + out, exitUsage, `--drop: "x": want numbers`},
