@@ -4,11 +4,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"unicode/utf8"
 
+	"troupe/model/demo"
 	"troupe/tokens"
 )
 
@@ -42,21 +44,40 @@ func readDocuments(file string) ([]document, error) {
 		return nil, err
 	}
 	defer f.Close()
-	var list []document
-	for line, err := range jsonLines(f) {
+	list, err := documentLines(f)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return list, nil
+}
+
+// documentLines reads the documents of JSONL.
+func documentLines(r io.Reader) (list []document, err error) {
+	for line, err := range jsonLines(r) {
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", file, err)
+			return nil, err
 		}
 		d, err := line.document()
 		if err != nil {
-			return nil, fmt.Errorf("%s: line %d: %w", file, line.number, err)
+			return nil, fmt.Errorf("line %d: %w", line.number, err)
 		}
 		list = append(list, d)
 	}
 	if len(list) == 0 {
-		return nil, fmt.Errorf(`%s: no documents: want lines such as {"text": "…", "domain": "tales"}`, file)
+		return nil, errors.New(`no documents: want lines such as {"text": "…", "domain": "tales"}`)
 	}
 	return list, nil
+}
+
+// heldOut is the name of the text that ships with the embedded demo.
+const heldOut = "the demo's held-out text"
+
+// defaultDocuments are what a model is judged by when no text is given: the embedded demo has one.
+func (l launch) defaultDocuments() ([]document, error) {
+	if !l.dir.embedded() {
+		return nil, usagef("--text: no file: say what to judge")
+	}
+	return documentLines(strings.NewReader(demo.HeldOut()))
 }
 
 func (l jsonLine) document() (document, error) {

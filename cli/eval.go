@@ -35,7 +35,7 @@ troupe eval --text book.txt
 troupe eval --text heldout.jsonl --experts 1 --json
 troupe eval --text heldout.jsonl --arith int8 --against exact`,
 		Flags: append([]cli.Flag{
-			&cli.StringFlag{Name: "text", Usage: "`FILE` to judge, .txt or .jsonl", DefaultText: "required", TakesFile: true},
+			&cli.StringFlag{Name: "text", Usage: "`FILE` to judge, .txt or .jsonl", DefaultText: "for the embedded demo its held-out text", TakesFile: true},
 			&cli.StringFlag{Name: "against", Usage: "`NAME` arithmetic to compare with: exact, int8 or reference", DefaultText: "none"},
 			&cli.BoolFlag{Name: "no-eos", Usage: "do not end documents with EOS"},
 			routingTraceFlag(""),
@@ -56,11 +56,13 @@ func (p *program) eval(c *cli.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	file := c.String("text")
+	file, list := c.String("text"), []document(nil)
 	if file == "" {
-		return usagef("--text: no file: say what to judge")
+		file = heldOut
+		list, err = l.defaultDocuments()
+	} else {
+		list, err = readDocuments(file)
 	}
-	list, err := readDocuments(file)
 	if err != nil {
 		return err
 	}

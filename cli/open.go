@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"embed"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -25,6 +26,12 @@ const maxTokenizer = 64 << 20
 type directory struct {
 	name string // for people
 	fs.FS
+}
+
+// embedded tells whether it is the demo within the program.
+func (d directory) embedded() bool {
+	_, ok := d.FS.(embed.FS)
+	return ok
 }
 
 // modelDir finds the directory of --model; "" is the embedded demo.

@@ -10,8 +10,9 @@ import (
 )
 
 // Grammar is what Parse reads, for help and messages.
-const Grammar = `PART[;PART…], where PART is [LAYERS:]TERM[+TERM…] and LAYERS is a layer (5) or the first and last
-of a range (0-2); a part without layers is for all that no other part names.
+const Grammar = `PART[;PART…], where PART is [LAYERS:]TERM[+TERM…] and LAYERS is a layer (5) or
+the first and last of a range (0-2); a part without layers is for all that no
+other part names.
   how many   N or top-k:N   the N likeliest experts
              all            every expert
              top-p:P        the fewest whose probabilities sum to P

@@ -79,22 +79,25 @@ func (c *Chart) draw(page draw.Canvas) {
 	placeNames(page, area.Rectangle, names, style)
 }
 
+// maxHeading is how many lines title and note have at most, each.
+const maxHeading = 3
+
 // heading writes title and note, and returns what is left.
 func heading(page draw.Canvas, title, note string) draw.Canvas {
 	page = draw.Crop(page, margin, -margin, margin, -margin)
-	for _, line := range []struct {
+	for _, part := range []struct {
 		text string
 		size vg.Length
 	}{{title, titleSize}, {note, noteSize}} {
-		if line.text == "" {
-			continue
-		}
-		style := textStyle(line.size, draw.XLeft, draw.YTop)
-		if line.size == noteSize {
+		style := textStyle(part.size, draw.XLeft, draw.YTop)
+		if part.size == noteSize {
 			style.Color = faint
 		}
-		page.FillText(style, vg.Point{X: page.Min.X, Y: page.Max.Y}, oneLine(line.text))
-		page = draw.Crop(page, 0, 0, 0, -line.size*1.45)
+		fits := func(s string) bool { return style.Width(s)*1.04 < page.Max.X-page.Min.X }
+		for _, line := range wrap(part.text, maxHeading, fits) {
+			page.FillText(style, vg.Point{X: page.Min.X, Y: page.Max.Y}, line)
+			page = draw.Crop(page, 0, 0, 0, -part.size*1.45)
+		}
 	}
 	return draw.Crop(page, 0, 0, 0, -4)
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"math"
 	"slices"
+	"strings"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/text"
@@ -11,17 +12,24 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 )
 
-// oneLine is a heading's text, which may be longer than a name.
-func oneLine(s string) string {
-	const most = 140
-	var out []rune
-	for _, r := range []rune(s) {
-		out = append(out, []rune(plain(string(r)))...)
+// wrap breaks a text between words into lines that fit, at most so many; what is left then ends in an ellipsis.
+func wrap(text string, most int, fits func(string) bool) (lines []string) {
+	line := ""
+	for _, word := range strings.Fields(text) {
+		word = plain(word)
+		switch longer := strings.TrimSpace(line + " " + word); {
+		case line == "" || fits(longer):
+			line = longer
+		case len(lines) == most-1:
+			return append(lines, line+" …")
+		default:
+			lines, line = append(lines, line), word
+		}
 	}
-	if len(out) > most {
-		out = append(out[:most-1], '…')
+	if line != "" {
+		lines = append(lines, line)
 	}
-	return string(out)
+	return lines
 }
 
 // name is that of a series, beside the end of its line.
@@ -91,11 +99,13 @@ func spread(names []name, gap, low, high vg.Length) {
 
 // obstacles are what labels of points keep clear of.
 type obstacles struct {
-	boxes []vg.Rectangle
-	lines [][2]vg.Point
+	points []vg.Point
+	boxes  []vg.Rectangle // of marks and labels
+	lines  [][2]vg.Point
 }
 
 func (o *obstacles) point(at vg.Point, radius vg.Length) {
+	o.points = append(o.points, at)
 	r := radius + 1
 	o.boxes = append(o.boxes, vg.Rectangle{Min: vg.Point{X: at.X - r, Y: at.Y - r}, Max: vg.Point{X: at.X + r, Y: at.Y + r}})
 }
@@ -106,8 +116,14 @@ func (o *obstacles) line(points []vg.Point) {
 	}
 }
 
-// cost is how much a box lies on.
-func (o *obstacles) cost(box, area vg.Rectangle) (cost float64) {
+// cost is how much a box lies on that is the label of a point, and whether another point is as near to it.
+func (o *obstacles) cost(box, area vg.Rectangle, own vg.Point) (cost float64) {
+	near := distance(box, own)
+	for _, p := range o.points {
+		if p != own && distance(box, p) < near*1.3 {
+			cost += 15
+		}
+	}
 	if box.Min.X < area.Min.X || box.Max.X > area.Max.X || box.Min.Y < area.Min.Y || box.Max.Y > area.Max.Y {
 		cost += 100
 	}
@@ -122,6 +138,23 @@ func (o *obstacles) cost(box, area vg.Rectangle) (cost float64) {
 		}
 	}
 	return cost
+}
+
+// padded is a box with a little air.
+func padded(box vg.Rectangle) vg.Rectangle {
+	const air = 1.5
+	return vg.Rectangle{Min: vg.Point{X: box.Min.X - air, Y: box.Min.Y - air}, Max: vg.Point{X: box.Max.X + air, Y: box.Max.Y + air}}
+}
+
+// nearest is the point of a box that is nearest to another one.
+func nearest(box vg.Rectangle, p vg.Point) vg.Point {
+	return vg.Point{X: min(max(p.X, box.Min.X), box.Max.X), Y: min(max(p.Y, box.Min.Y), box.Max.Y)}
+}
+
+// distance is that of a point from a box; 0 within.
+func distance(box vg.Rectangle, p vg.Point) vg.Length {
+	n := nearest(box, p)
+	return vg.Length(math.Hypot(float64(n.X-p.X), float64(n.Y-p.Y)))
 }
 
 // crosses tells whether a line goes through a box, by points along it.
@@ -159,7 +192,11 @@ func (l *pointLabels) Plot(c draw.Canvas, p *plot.Plot) {
 			n++
 			label := plain(s.Labels[i])
 			box := l.place(vg.Point{X: toX(s.X[i]), Y: toY(s.Y[i])}, style.Width(label), style.Height(label), c.Rectangle)
-			l.taken.boxes = append(l.taken.boxes, box)
+			l.taken.boxes = append(l.taken.boxes, padded(box))
+			at := vg.Point{X: toX(s.X[i]), Y: toY(s.Y[i])}
+			if near := nearest(box, at); distance(box, at) > 9 {
+				c.StrokeLine2(draw.LineStyle{Color: faint, Width: 0.5}, at.X, at.Y, near.X, near.Y)
+			}
 			c.FillText(style, box.Min, label)
 		}
 	}
@@ -172,7 +209,7 @@ func (l *pointLabels) place(at vg.Point, width, height vg.Length, area vg.Rectan
 		for _, d := range [][2]vg.Length{{1, 1}, {1, -1}, {-1, 1}, {-1, -1}, {0, 1}, {0, -1}, {1, 0}, {-1, 0}} {
 			low := vg.Point{X: at.X + d[0]*far + (d[0]-1)/2*width, Y: at.Y + d[1]*far + (d[1]-1)/2*height}
 			box := vg.Rectangle{Min: low, Max: vg.Point{X: low.X + width, Y: low.Y + height}}
-			if cost := l.taken.cost(box, area) + float64(far)/100; cost < least {
+			if cost := l.taken.cost(padded(box), area, at) + float64(far)/100; cost < least {
 				least, best = cost, box
 			}
 		}

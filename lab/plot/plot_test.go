@@ -187,6 +187,44 @@ func TestSpread(t *testing.T) {
 	}
 }
 
+// TestWrap: lines fit, words stay whole, and what is too much is told.
+func TestWrap(t *testing.T) {
+	fits := func(s string) bool { return len([]rune(s)) <= 10 }
+	for text, want := range map[string]string{
+		"":                                "",
+		"one":                             "one",
+		"one two  three":                  "one two|three",
+		"one\ntwo\x00three four five six": "one|two three|four five …",
+		"averyveryverylongword and so":    "averyveryverylongword|and so",
+	} {
+		if got := strings.Join(wrap(text, 3, fits), "|"); got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+}
+
+// TestPlace: a label stands nearer to its point than to any other.
+func TestPlace(t *testing.T) {
+	area := vg.Rectangle{Max: vg.Point{X: 300, Y: 300}}
+	l := &pointLabels{taken: &obstacles{}}
+	points := []vg.Point{{X: 100, Y: 100}, {X: 100, Y: 112}, {X: 290, Y: 290}, {X: 3, Y: 3}}
+	for _, p := range points {
+		l.taken.point(p, 3)
+	}
+	for i, p := range points {
+		box := l.place(p, 50, 10, area)
+		l.taken.boxes = append(l.taken.boxes, box)
+		if box.Min.X < 0 || box.Min.Y < 0 || box.Max.X > 300 || box.Max.Y > 300 {
+			t.Errorf("label %d at %v leaves the area", i, box)
+		}
+		for k, other := range points {
+			if k != i && distance(box, other) <= distance(box, p) {
+				t.Errorf("label %d at %v is nearer to point %d", i, box, k)
+			}
+		}
+	}
+}
+
 // TestRefused: what cannot be drawn is an error.
 func TestRefused(t *testing.T) {
 	nan := math.NaN()

@@ -45,6 +45,7 @@ func (s *seriesPlot) Plot(c draw.Canvas, p *plot.Plot) {
 			const cap = 4
 			low, high := toY(s.Low[i]), toY(s.High[i])
 			c.StrokeLine2(bar, at.X, low, at.X, high)
+			s.taken.line([]vg.Point{{X: at.X, Y: low}, {X: at.X, Y: high}})
 			c.StrokeLine2(bar, at.X-cap, low, at.X+cap, low)
 			c.StrokeLine2(bar, at.X-cap, high, at.X+cap, high)
 		}

@@ -1,6 +1,7 @@
 package sweep
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,6 +15,7 @@ import (
 	"troupe/model"
 	"troupe/router"
 	"troupe/stages"
+	"troupe/stages/sched"
 )
 
 // Options say what is measured.
@@ -216,4 +218,15 @@ func (p *progress) add(n int) {
 	if p.done += int64(n); p.tell != nil {
 		p.tell(p.done, p.all)
 	}
+}
+
+// Longest is one request of each kind that Run hands in, the longest of its kind, to size an engine for them and to have
+// them checked before one is started.
+func (s *Sweep) Longest() (list []sched.Request) {
+	longest := slices.MaxFunc(s.Documents, func(a, b lab.Document) int { return cmp.Compare(len(a.IDs), len(b.IDs)) })
+	for _, v := range s.variants {
+		list = append(list, lab.Requests(longest, []router.Policy{v.Policy}, s.Compare)...)
+		list = append(list, s.requests(v.Policy)...)
+	}
+	return list
 }

@@ -198,7 +198,7 @@ func checkFiles(t *testing.T, r *Report) {
 		}
 	}
 	list, err := r.Figures()
-	if err != nil || len(list) != 4 {
+	if err != nil || len(list) != 5 {
 		t.Fatalf("%d figures, %v", len(list), err)
 	}
 	for _, f := range list {
@@ -396,5 +396,26 @@ func TestFront(t *testing.T) {
 		if len(on) == 0 {
 			t.Fatal("no front")
 		}
+	}
+}
+
+func TestSeveral(t *testing.T) {
+	for n, want := range map[int]string{0: "0 tokens", 1: "1 token", 999: "999 tokens", 1000: "1,000 tokens", 1234567: "1,234,567 tokens"} {
+		if got := several(n, "token"); got != want {
+			t.Errorf("%d: %q", n, got)
+		}
+	}
+}
+
+// TestShown: one policy that is far worse than all counts is named, and does not flatten the others.
+func TestShown(t *testing.T) {
+	r := Report{Policies: []Row{{Policy: "1", Count: 1, Total: Figures{Perplexity: 1.5}}, {Policy: "mask", Total: Figures{Perplexity: 2.2}}, {Policy: "random", Total: Figures{Perplexity: 140}}}}
+	rows, left := r.shown()
+	if len(rows) != 2 || left != "; off the scale: random (140)" {
+		t.Errorf("%d shown, %q", len(rows), left)
+	}
+	r.Policies = r.Policies[1:]
+	if rows, left := r.shown(); len(rows) != 1 || left != "; off the scale: random (140)" {
+		t.Errorf("%d shown, %q", len(rows), left)
 	}
 }

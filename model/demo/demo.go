@@ -16,6 +16,13 @@ import (
 //go:embed config.json tokenizer.model ckpt-0
 var files embed.FS
 
+//go:embed testdata/reference/heldout.jsonl
+var heldOut string
+
+// HeldOut is text that the model was not trained on: 200 documents of seven domains, a line of JSON each with "text" and
+// "domain". testdata/reference/perplexity.json has what an independent implementation makes of it.
+func HeldOut() string { return heldOut }
+
 // FS returns the demo model as a read-only model directory: config.json, tokenizer.model and the 74 pickles
 // ckpt-0/tensor00000_000 to ckpt-0/tensor00073_000, 13,096,608 bytes. Its files implement io.ReaderAt, so that
 // one tensor can be read without the others.

@@ -1,0 +1,380 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"troupe/lab"
+	"troupe/lab/journal"
+	"troupe/lab/sweep"
+	"troupe/router"
+)
+
+const (
+	defaultSweepDir = "experts-sweep"
+	quickTokens     = 4000
+	quickReps       = 2
+	maxSeeds        = 1000
+	maxPolicies     = 4096
+	// manyExperts is from where on not every count is measured unless it is asked for.
+	manyExperts = 16
+)
+
+func (p *program) sweepCommand() *cli.Command {
+	const category = "Measurement"
+	return &cli.Command{
+		Name: "sweep", Usage: "quality, speed and bytes by number of experts",
+		Description: `Judges texts with every number of experts, and with the policies of --experts,
+and has each go on with some prompts out of them. The table has for each policy
+the experts that a token uses in a layer, the perplexity and half of its 95 %
+interval (bootstrap over documents), its change against the model's own number
+of experts in per cent, the Kullback-Leibler divergence from that one in nats a
+token, how often both have the same likeliest token, new tokens a second and
+their ratio, and the weights that a token reads. A second table has the
+perplexity by domain.
+
+--out is a folder for sweep.json, sweep.csv, figures (PNG and SVG) and
+measurements.jsonl. Whatever stops a sweep, the same command goes on where it
+was; with other settings it refuses, unless --restart throws away what is there.
+
+troupe experts sweep
+troupe experts sweep --quick --counts 1,2,4
+troupe experts sweep --experts top-p:0.6 --experts random:2 --seeds 5
+troupe experts sweep -m grok-1 --text a.jsonl --text b.txt --out sweep-1`,
+		Flags: append([]cli.Flag{
+			&cli.StringSliceFlag{Name: "text", Usage: "`FILE` to judge, .txt or .jsonl, as for eval", DefaultText: "for the embedded demo its held-out text", TakesFile: true, Category: category},
+			&cli.BoolFlag{Name: "no-eos", Usage: "do not end documents with EOS", Category: category},
+			&cli.IntFlag{Name: "limit-tokens", Usage: "judge only the first documents of each domain, about so many tokens in all", DefaultText: "all", Category: category},
+			&cli.StringFlag{Name: "counts", Usage: "`LIST` of numbers of experts: 1-8, or 1,2,4, or none", DefaultText: "all; of more than 16 experts some", Category: category},
+			&cli.StringSliceFlag{Name: "experts", Usage: "`SPEC` of another policy, as for run (troupe help experts), or @FILE", Category: category},
+			&cli.IntFlag{Name: "seeds", Value: 3, Usage: "seeds, 1 to N, over which policies by chance are averaged", Category: category},
+			&cli.BoolFlag{Name: "no-kl", Usage: "leave divergence and agreement out, which need logits", Category: category},
+			&cli.IntFlag{Name: "kl-memory", Value: lab.DefaultMemory >> 20, Usage: "MiB for logits that others are compared with", Category: category},
+			&cli.IntFlag{Name: "streams", Value: 1, Usage: "requests at a time while speed is measured", Category: category},
+			&cli.IntFlag{Name: "reps", Value: 5, Usage: "measurements of each speed; 0: none", Category: category},
+			&cli.IntFlag{Name: "n-prompt", Value: 64, Usage: "tokens of their prompts", Category: category},
+			&cli.IntFlag{Name: "n-gen", Value: 64, Usage: "new tokens behind them", Category: category},
+			&cli.BoolFlag{Name: "quick", Usage: fmt.Sprintf("a first look: %s tokens, %d repetitions", thousands(quickTokens), quickReps), Category: category},
+			&cli.StringFlag{Name: "out", Value: defaultSweepDir, Usage: "`DIR` for measurements, tables and figures", TakesFile: true, Category: category},
+			&cli.BoolFlag{Name: "restart", Usage: "throw away the measurements of --out", Category: category},
+			jsonFlag("print sweep.json instead of tables"),
+		}, engineFlags()...),
+		Action: p.sweep,
+	}
+}
+
+// sweeping is a sweep with where it comes from and goes to.
+type sweeping struct {
+	*program
+	launch  launch
+	options sweep.Options
+	files   []string // of the texts, as they are named in the report
+	kernels string
+	dir     string
+	restart bool
+}
+
+func (p *program) sweep(c *cli.Context) (err error) {
+	s := &sweeping{program: p, dir: c.String("out"), restart: c.Bool("restart"), kernels: c.String("kernels")}
+	if s.launch, err = p.readLaunch(c); err != nil {
+		return err
+	}
+	if err := s.read(c); err != nil {
+		return err
+	}
+	if err := s.limit(); err != nil {
+		return err
+	}
+	session, err := p.start(c.Context, s.launch)
+	if err != nil {
+		return err
+	}
+	defer closeInto(&err, session.Close)
+	s.options.Weights = session.model.Weights
+	start := time.Now()
+	report, err := s.run(c.Context, session)
+	if err != nil {
+		return err
+	}
+	if err := s.write(report); err != nil {
+		return err
+	}
+	if c.Bool("json") {
+		return writeJSON(p.out, report)
+	}
+	return s.print(report, time.Since(start))
+}
+
+// read reads what is measured.
+func (s *sweeping) read(c *cli.Context) (err error) {
+	o := &s.options
+	o.Model, o.Arith, o.Compare = s.launch.config, s.launch.arith, !c.Bool("no-kl")
+	o.Default = router.Uniform(o.Model.Model.NumSelectedExperts)
+	if err := s.readTexts(c); err != nil {
+		return err
+	}
+	if o.Policies, err = readPolicies(c, &s.launch, o.Default); err != nil {
+		return err
+	}
+	o.Trial.Repetitions = c.Int("reps")
+	if c.Bool("quick") && !c.IsSet("reps") {
+		o.Trial.Repetitions = quickReps
+	}
+	if o.Trial.Repetitions < 0 || o.Trial.Repetitions > maxReps {
+		return badFlag("reps", fmt.Errorf("%d, want 0 to %d", o.Trial.Repetitions, maxReps))
+	}
+	megabytes := 0
+	for _, n := range []struct {
+		flag string
+		to   *int
+		most int
+	}{
+		{"seeds", &o.Seeds, maxSeeds}, {"kl-memory", &megabytes, 1 << 30}, {"streams", &o.Trial.Streams, maxRows},
+		{"n-prompt", &o.Trial.Prompt, o.Model.SequenceLen}, {"n-gen", &o.Trial.Generate, o.Model.SequenceLen},
+	} {
+		most := n.most
+		if !c.IsSet(n.flag) {
+			most = max(most, c.Int(n.flag)) // a default that does not fit is made to, below
+		}
+		if *n.to, err = intWithin(c, n.flag, most); err != nil {
+			return err
+		}
+	}
+	if room := o.Model.SequenceLen; !c.IsSet("n-prompt") && !c.IsSet("n-gen") && o.Trial.Prompt+o.Trial.Generate > room {
+		o.Trial.Prompt, o.Trial.Generate = max(room/2, 1), room-max(room/2, 1)
+	}
+	o.Memory = int64(megabytes) << 20
+	return nil
+}
+
+// readTexts reads and encodes all files: a bad line is told of before anything runs.
+func (s *sweeping) readTexts(c *cli.Context) error {
+	t, err := fittingTokenizer(s.launch.dir, s.launch.config)
+	if err != nil {
+		return err
+	}
+	eos := int32(s.launch.config.EOSToken)
+	if c.Bool("no-eos") {
+		eos = -1
+	}
+	add := func(file string, list []document) error {
+		if err := encodeDocuments(list, t, eos, s.launch.config.SequenceLen); err != nil {
+			return fmt.Errorf("%s: %w", file, err)
+		}
+		s.files = append(s.files, file)
+		for _, d := range list {
+			name := filepath.Base(file)
+			if d.line > 0 {
+				name += fmt.Sprint(" line ", d.line)
+			}
+			s.options.Documents = append(s.options.Documents, lab.Document{Name: name, Domain: d.domain, IDs: d.ids})
+		}
+		return nil
+	}
+	for _, file := range c.StringSlice("text") {
+		list, err := readDocuments(file)
+		if err != nil {
+			return err
+		}
+		if err := add(file, list); err != nil {
+			return err
+		}
+	}
+	if len(s.files) == 0 {
+		list, err := s.launch.defaultDocuments()
+		if err != nil {
+			return err
+		}
+		if err := add(heldOut, list); err != nil {
+			return err
+		}
+	}
+	most := c.Int("limit-tokens")
+	if c.IsSet("limit-tokens") && most < 1 {
+		return badFlag("limit-tokens", fmt.Errorf("%d, want 1 or more", most))
+	}
+	if c.Bool("quick") && !c.IsSet("limit-tokens") {
+		most = quickTokens
+	}
+	if most > 0 {
+		s.options.Documents = firstOfEach(s.options.Documents, most)
+	}
+	return nil
+}
+
+// firstOfEach keeps documents, domains in turn, until they have so many tokens; their order stays.
+func firstOfEach(list []lab.Document, most int) []lab.Document {
+	at := map[string][]int{}
+	var domains []string
+	for i, d := range list {
+		if at[d.Domain] == nil {
+			domains = append(domains, d.Domain)
+		}
+		at[d.Domain] = append(at[d.Domain], i)
+	}
+	keep := make([]bool, len(list))
+	for tokens, left := 0, len(list); tokens < most && left > 0; {
+		for _, name := range domains {
+			if len(at[name]) == 0 || tokens >= most {
+				continue
+			}
+			i := at[name][0]
+			at[name], keep[i] = at[name][1:], true
+			tokens += list[i].Judged()
+			left--
+		}
+	}
+	var kept []lab.Document
+	for i, d := range list {
+		if keep[i] {
+			kept = append(kept, d)
+		}
+	}
+	return kept
+}
+
+// readPolicies reads --counts and --experts, each policy once, the default one among them.
+func readPolicies(c *cli.Context, l *launch, usual router.Policy) ([]router.Policy, error) {
+	counts, err := readCounts(c.String("counts"), l.config.Model.NumExperts, l.config.Model.NumSelectedExperts)
+	if err != nil {
+		return nil, badFlag("counts", err)
+	}
+	var list []router.Policy
+	add := func(p router.Policy) {
+		if !slices.ContainsFunc(list, p.Equal) {
+			list = append(list, p)
+		}
+	}
+	for _, k := range counts {
+		add(router.Uniform(k))
+	}
+	for _, spec := range c.StringSlice("experts") {
+		p, err := policyOf(spec, l.config)
+		if err != nil {
+			return nil, &usageError{err: err}
+		}
+		add(p)
+	}
+	if !slices.ContainsFunc(list, usual.Equal) {
+		list = slices.Insert(list, 0, usual)
+	}
+	if len(list) > maxPolicies {
+		return nil, usagef("%d policies, want at most %d", len(list), maxPolicies)
+	}
+	return list, nil
+}
+
+// readCounts reads "1-8" or "1,2,4"; "" is all counts, or of many experts powers of two, the model's own and all.
+func readCounts(list string, experts, selected int) (counts []int, err error) {
+	switch strings.TrimSpace(list) {
+	case "none":
+		return nil, nil
+	case "":
+		for k := 1; k <= experts; k++ {
+			if experts <= manyExperts || k&(k-1) == 0 || k == selected || k == experts {
+				counts = append(counts, k)
+			}
+		}
+		return counts, nil
+	}
+	for part := range strings.SplitSeq(list, ",") {
+		from, to, isRange := strings.Cut(part, "-")
+		if !isRange {
+			to = from
+		}
+		low, err := strconv.Atoi(strings.TrimSpace(from))
+		high, other := strconv.Atoi(strings.TrimSpace(to))
+		if errors.Join(err, other) != nil || low < 1 || high > experts || low > high {
+			return nil, fmt.Errorf("%q, want counts from 1 to %d, as 1-%d, or 1,2, or none", part, experts, experts)
+		}
+		for k := low; k <= high; k++ {
+			counts = append(counts, k)
+		}
+	}
+	slices.Sort(counts)
+	return slices.Compact(counts), nil
+}
+
+// limit bounds the engine for what is measured, and has every kind of request checked.
+func (s *sweeping) limit() error {
+	o := &s.options
+	sized, err := sweep.New(*o)
+	if err != nil {
+		return &usageError{err: err}
+	}
+	requests, wanted := sized.Longest(), s.launch.limits.Sequences
+	for len(requests) < wanted { // there are more documents than kinds
+		requests = append(requests, requests...)
+	}
+	s.launch.limit(requests, true)
+	if o.Trial.Repetitions > 0 && o.Trial.Streams > s.launch.limits.Sequences {
+		return badFlag("streams", fmt.Errorf("%d, and --max-batch lets %d run at a time", o.Trial.Streams, wanted))
+	}
+	o.Requests = s.launch.concurrency()
+	for _, r := range requests {
+		if err := s.launch.check(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// run measures what is missing.
+func (s *sweeping) run(ctx context.Context, session *session) (sweep.Report, error) {
+	report, end := s.progress("measuring", inTokens)
+	defer end()
+	s.options.Progress = report
+	measured, err := sweep.New(s.options)
+	if err != nil {
+		return sweep.Report{}, err
+	}
+	j, err := s.openJournal(measured)
+	if err != nil {
+		return sweep.Report{}, err
+	}
+	missing, all := measured.Missing()
+	if missing < all {
+		s.notice("%s: %d of %d measurements are there", s.dir, all-missing, all)
+	}
+	err = measured.Run(ctx, session.Engine, func(m sweep.Measurement) error { return j.Add(m) })
+	end()
+	if missing, _ = measured.Missing(); err != nil && missing < all {
+		s.notice("%d of %d measurements are in %s: the same command goes on from there", all-missing, all, s.dir)
+	}
+	if err = errors.Join(err, j.Close()); err != nil {
+		return sweep.Report{}, err
+	}
+	r := measured.Report()
+	r.Model, r.Kernels, r.Devices, r.Texts = s.launch.dir.name, s.launch.binding.String(), s.devices(), s.files
+	if r.Identity, err = lab.Identity(s.options.Model, s.options.Weights); err != nil {
+		return r, err
+	}
+	return r, nil
+}
+
+func (s *sweeping) devices() string {
+	var names []string
+	for _, d := range s.launch.placement.Devices {
+		names = append(names, d.String())
+	}
+	return strings.Join(names, ",")
+}
+
+func (s *sweeping) openJournal(measured *sweep.Sweep) (*journal.Journal, error) {
+	fields, err := measured.Fields()
+	if err != nil {
+		return nil, err
+	}
+	fields = append(fields, journal.Field{Name: "kernels", Value: s.launch.binding.String()}, journal.Field{Name: "devices", Value: s.devices()},
+		journal.Field{Name: "program", Value: readBuild().String()})
+	return journal.Open(journal.Options{File: filepath.Join(s.dir, "measurements.jsonl"), Kind: "experts sweep", Version: sweep.Version,
+		Fields: fields, Restart: s.restart}, measured.Take)
+}

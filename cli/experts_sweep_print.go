@@ -1,0 +1,147 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"troupe/lab/sweep"
+)
+
+// write puts the report into the folder, in every form. The measurements are there already.
+func (s *sweeping) write(r sweep.Report) error {
+	figures, err := r.Figures()
+	if err != nil {
+		return err
+	}
+	files := map[string]func(io.Writer) error{
+		"sweep.csv": r.WriteCSV,
+		"sweep.json": func(w io.Writer) error {
+			e := json.NewEncoder(w)
+			e.SetIndent("", " ")
+			e.SetEscapeHTML(false)
+			return e.Encode(r)
+		},
+	}
+	for _, f := range figures {
+		files[f.Name+".png"], files[f.Name+".svg"] = f.WritePNG, f.WriteSVG
+	}
+	for name, write := range files {
+		if err := writeFile(filepath.Join(s.dir, name), write); err != nil {
+			return fmt.Errorf("%w: the measurements are kept: the same command writes tables and figures again", err)
+		}
+	}
+	for _, name := range []string{"domains", "speed"} { // of an earlier run that had them
+		if _, ok := files[name+".png"]; !ok {
+			_ = os.Remove(filepath.Join(s.dir, name+".png"))
+			_ = os.Remove(filepath.Join(s.dir, name+".svg"))
+		}
+	}
+	return nil
+}
+
+// writeFile writes a file as a whole or not at all.
+func writeFile(name string, write func(io.Writer) error) error {
+	f, err := createFile(name)
+	if err != nil {
+		return err
+	}
+	if err := f.finish(write(f)); err != nil {
+		return fmt.Errorf("%s: %w", name, bare(err))
+	}
+	return nil
+}
+
+// print shows the tables.
+func (s *sweeping) print(r sweep.Report, took time.Duration) error {
+	header := []string{"Experts", "Used", "Perplexity", "±", "Δ %", "KL", "Top-1", "Tokens/s", "×", "MB"}
+	var rows [][]string
+	for _, row := range r.Policies {
+		rows = append(rows, sweepRow(&r, row))
+	}
+	text := s.tableOf(header, rows, 1, 2, 3, 4, 5, 6, 7, 8, 9)
+	if len(r.Domains) > 0 {
+		text += "\n" + s.domainTable(&r)
+	}
+	_, err := io.WriteString(s.out, text)
+	s.notice("%s tokens of %d documents, arithmetic %s, in %s; * the model's own number of experts", thousands(int64(r.Tokens)), r.Documents, r.Arith, seconds(took))
+	s.notice("Used: experts of a token in a layer; ±: half of the 95 %% interval; Δ, KL, Top-1: against *, KL in nats, Top-1 in %%; Tokens/s: new ones, %d at a time; MB: active weights of a token", max(r.Streams, 1))
+	s.notice("%s has sweep.json, sweep.csv and figures as PNG and SVG", s.dir)
+	return err
+}
+
+// star marks the model's own number of experts.
+func star(row sweep.Row) string {
+	if row.IsDefault {
+		return row.Policy + " *"
+	}
+	return row.Policy
+}
+
+func sweepRow(r *sweep.Report, row sweep.Row) []string {
+	f := row.Total
+	half, kl, same, rate, times := "–", "–", "–", "–", "–"
+	if f.Interval != nil {
+		half = level((f.Interval.High - f.Interval.Low) / 2)
+	}
+	if r.Compared {
+		kl, same = fmt.Sprintf("%.4f", f.KL), fmt.Sprintf("%.2f", 100*f.Agreement)
+	}
+	if row.Decode != nil && row.Decode.Median > 0 {
+		rate, times = fmt.Sprintf("%.4g", row.Decode.Median), fmt.Sprintf("%.2f", row.Speedup)
+	}
+	return []string{star(row), fmt.Sprintf("%.2f", f.ExpertsPerLayer), level(f.Perplexity), half, percentChange(f.Change), kl, same, rate, times,
+		megabytes(row.ActiveBytes)}
+}
+
+// level is a perplexity with the digits that matter.
+func level(v float64) string {
+	switch {
+	case v < 10:
+		return fmt.Sprintf("%.4f", v)
+	case v < 100:
+		return fmt.Sprintf("%.3f", v)
+	default:
+		return fmt.Sprintf("%.4g", v)
+	}
+}
+
+// percentChange is a difference in per cent.
+func percentChange(v float64) string {
+	if v >= 100 {
+		return fmt.Sprintf("%+.0f", v)
+	}
+	return fmt.Sprintf("%+.2f", v)
+}
+
+// megabytes is a size with three digits.
+func megabytes(n int64) string {
+	switch v := float64(n) / 1e6; {
+	case v < 10:
+		return fmt.Sprintf("%.2f", v)
+	case v < 100:
+		return fmt.Sprintf("%.1f", v)
+	default:
+		return thousands(int64(v + 0.5))
+	}
+}
+
+// domainTable has the perplexity of each domain.
+func (s *sweeping) domainTable(r *sweep.Report) string {
+	header, right := []string{"Perplexity"}, []int{}
+	for i, name := range r.Domains {
+		header, right = append(header, name), append(right, i+1)
+	}
+	var rows [][]string
+	for _, row := range r.Policies {
+		cells := []string{star(row)}
+		for _, name := range r.Domains {
+			cells = append(cells, level(row.Domains[name].Perplexity))
+		}
+		rows = append(rows, cells)
+	}
+	return s.tableOf(header, rows, right...)
+}
