@@ -30,10 +30,11 @@ func (p *program) printBench(r *bench.Report, name string, asJSON bool) error {
 	}
 	fmt.Fprintf(&b, "%s: %d tokens of prompt, %d new ones%s\n", name, r.PromptTokens, r.GeneratedTokens, streams)
 	m := r.Machine
-	fmt.Fprintf(&b, "%s, %d cores", strings.TrimPrefix(m.Processor+", "+m.Platform, ", "), m.Cores)
+	machine := fmt.Sprintf("%s, %d cores", strings.TrimPrefix(m.Processor+", "+m.Platform, ", "), m.Cores)
 	if len(m.Features) > 0 {
-		fmt.Fprintf(&b, ": %s", strings.Join(m.Features, " "))
+		machine += ": " + strings.Join(m.Features, " ")
 	}
+	b.WriteString(wrapAt("", machine, 2))
 	b.WriteString("\n")
 	p.benchResult(&b, &r.Result)
 	for i := range r.Compared {
