@@ -20,7 +20,8 @@ inspect and plan take it as --overlay; no checkpoint is written. Each of the
 commands takes one as well, to go on from, and troupe convert --overlay writes a
 real checkpoint.
 
-calibrate writes a policy for --experts: when tokens may skip an expert.
+calibrate and tune write a policy for --experts: when tokens may skip an expert,
+and how many each layer should use.
 
 Experts and layers count from 0. All layers have as many experts.
 
@@ -44,7 +45,7 @@ troupe convert --overlay both.json --to packed --out both`,
 		Subcommands: []*cli.Command{
 			p.sweepCommand(), p.traceCommand(), p.heatmapCommand(), p.diffCommand(),
 			p.pruneCommand(), p.duplicateCommand(), p.swapCommand(), p.averageCommand(), p.upcycleCommand(),
-			p.calibrateCommand(),
+			p.calibrateCommand(), p.tuneCommand(),
 		},
 	}
 }

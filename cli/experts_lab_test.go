@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// sampleTexts writes the beginnings of some of the demo's held-out texts, from all over them.
+// sampleTexts writes the beginnings of some of the demo's held-out texts, which have seven domains in turn.
 func sampleTexts(t *testing.T, documents, letters int) string {
 	t.Helper()
 	raw, err := os.ReadFile("../model/demo/testdata/reference/heldout.jsonl")
@@ -22,12 +22,12 @@ func sampleTexts(t *testing.T, documents, letters int) string {
 	all := bytes.Split(bytes.TrimSpace(raw), []byte("\n"))
 	var b bytes.Buffer
 	w := bufio.NewWriter(&b)
-	for i := range documents {
+	for i := range documents { // of three domains, in turn
 		var d struct {
 			Text   string `json:"text"`
 			Domain string `json:"domain"`
 		}
-		if err := json.Unmarshal(all[i*(len(all)-1)/(documents-1)], &d); err != nil {
+		if err := json.Unmarshal(all[i/3*7+i%3], &d); err != nil {
 			t.Fatal(err)
 		}
 		if r := []rune(d.Text); len(r) > letters {
@@ -82,7 +82,7 @@ func TestCalibrate(t *testing.T) {
 	}
 }
 
-// evalHeldOut evaluates every other document.
+// evalHeldOut evaluates every other document of each domain.
 func evalHeldOut(t *testing.T, texts string, args ...string) evalReport {
 	t.Helper()
 	raw, err := os.ReadFile(texts)
@@ -90,8 +90,10 @@ func evalHeldOut(t *testing.T, texts string, args ...string) evalReport {
 		t.Fatal(err)
 	}
 	var held strings.Builder
-	for i, line := range strings.SplitAfter(string(raw), "\n") {
-		if i%2 == 1 {
+	seen := map[string]int{} // by domain
+	for line := range strings.Lines(string(raw)) {
+		d := lines[struct{ Domain string }](t, line)[0].Domain
+		if seen[d]++; seen[d]%2 == 0 {
 			held.WriteString(line)
 		}
 	}
@@ -155,7 +157,7 @@ func TestExperimentsRefuse(t *testing.T) {
 		blame string
 	}{
 		{[]string{"calibrate"}, "--text: no file"},
-		{[]string{"calibrate", "--text", one}, "single document"},
+		{[]string{"calibrate", "--text", one}, "single document of each domain"},
 		{[]string{"calibrate", "--text", texts, "--quantile", "1.5"}, "1.5, want 0 to 1"},
 		{[]string{"calibrate", "--text", texts, "--limit-tokens", "0"}, "limit-tokens"},
 		{[]string{"prune", "--out", "x"}, "--keep or --drop"},
@@ -165,6 +167,11 @@ func TestExperimentsRefuse(t *testing.T) {
 		{[]string{"prune", "--to", "6", "--by", "reep", "--text", texts}, "did you mean reap"},
 		{[]string{"prune", "--to", "6", "--out", "-", "--text", texts}, "standard output has the tables"},
 		{[]string{"prune", "--to", "6"}, "--text: no file"},
+		{[]string{"tune", "--text", texts}, "--budget: none"},
+		{[]string{"tune", "--text", texts, "--budget", "0.5"}, "0.5 experts a token and layer, want 1 to 8"},
+		{[]string{"tune", "--text", texts, "--budget", "2", "--by", "kk"}, "did you mean kl"},
+		{[]string{"tune", "--text", texts, "--budget", "2", "--evaluations", "-1"}, "-1, want 0 to"},
+		{[]string{"tune", "--text", texts, "--budget", "2", "--max-count", "9"}, "max-count"},
 	} {
 		if o := troupe(t, "", append([]string{"experts"}, c.args...)...); o.code != exitUsage || !strings.Contains(o.err, c.blame) {
 			t.Errorf("%v: exit %d: %s, want %q", c.args, o.code, o.err, c.blame)

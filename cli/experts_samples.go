@@ -17,11 +17,11 @@ func sampleFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "text", Usage: "`FILE` to learn from, .txt or .jsonl", DefaultText: "required", TakesFile: true},
 		&cli.StringFlag{Name: "held-out", Usage: "`FILE` to judge by", DefaultText: "every other document of --text", TakesFile: true},
-		&cli.IntFlag{Name: "limit-tokens", Usage: "about as many tokens of each at most, from documents all over it", DefaultText: "all"},
+		&cli.IntFlag{Name: "limit-tokens", Usage: "about so many tokens of each at most, of all domains", DefaultText: "all"},
 	}
 }
 
-// readSamples reads --text and --held-out. Without the second, every other document is held out.
+// readSamples reads --text and --held-out. Without the second, every other document of a domain is held out.
 func readSamples(c *cli.Context, l launch) (t samples, err error) {
 	if c.String("text") == "" {
 		return t, usagef("--text: no file: say what to learn from")
@@ -34,11 +34,9 @@ func readSamples(c *cli.Context, l launch) (t samples, err error) {
 			return t, err
 		}
 	} else {
-		if len(t.calibration) < 2 {
-			return t, usagef("--text: a single document: want two or more, every other one to judge by, or --held-out FILE")
+		if t.calibration, t.heldOut = halves(t.calibration); len(t.heldOut) == 0 {
+			return t, usagef("--text: a single document of each domain: want two or more, every other one to judge by, or --held-out FILE")
 		}
-		all := t.calibration
-		t.calibration, t.heldOut = every(all, 2, 0), every(all, 2, 1)
 	}
 	if c.IsSet("limit-tokens") {
 		most, err := intWithin(c, "limit-tokens", 1<<40)
@@ -74,18 +72,30 @@ func labDocuments(file string, l launch) ([]lab.Document, error) {
 	return documents, nil
 }
 
-// every is each n-th document from the first one on.
-func every(list []lab.Document, n, first int) (some []lab.Document) {
-	for i := first; i < len(list); i += n {
-		some = append(some, list[i])
+// halves puts every other document of each domain in the second half.
+func halves(list []lab.Document) (first, second []lab.Document) {
+	seen := map[string]int{}
+	for _, d := range list {
+		if seen[d.Domain]++; seen[d.Domain]%2 == 1 {
+			first = append(first, d)
+		} else {
+			second = append(second, d)
+		}
 	}
-	return some
+	return first, second
 }
 
-// atMost takes every n-th document, n such that there are about as many tokens at most; one at least.
-func atMost(list []lab.Document, tokens int) []lab.Document {
-	total := tokensOf(list)
-	return every(list, max(1, (total+tokens-1)/tokens), 0)
+// atMost keeps of each domain every n-th document, n such that there are about as many tokens at most.
+func atMost(list []lab.Document, tokens int) (kept []lab.Document) {
+	n := max(1, (tokensOf(list)+tokens-1)/tokens)
+	seen := map[string]int{}
+	for _, d := range list {
+		if seen[d.Domain]%n == 0 {
+			kept = append(kept, d)
+		}
+		seen[d.Domain]++
+	}
+	return kept
 }
 
 func tokensOf(list []lab.Document) (n int) {

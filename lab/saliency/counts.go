@@ -7,8 +7,9 @@ import (
 
 // Counts says how far the output of a layer is from its usual one when a token gets another number of experts: for
 // every k the mean over tokens of ‖F_k(x) − F(x)‖₂, F with the usual number, gates renormalised. On random inputs
-// ([observe.Noise]) that is the sensitivity of LExI (arXiv 2509.02753), which needs no text. Its Take is for a plain
-// top-k policy.
+// ([observe.Noise]) that is the sensitivity of LExI (arXiv 2509.02753), which needs no text. Other than there it is a
+// part of the mean length of F: a norm follows the experts, so that a layer of long outputs counts no more than others.
+// Its Take is for a plain top-k policy.
 type Counts struct {
 	selected int
 	layers   []judge
@@ -28,12 +29,14 @@ func (c *Counts) Take(layer int, t *observe.Token) {
 	}
 }
 
-// Loss is the mean distance of a layer by number of experts: [experts], the first with one.
+// Loss is the mean distance of a layer as a part of the mean length, by number of experts: [experts], the first with one.
 func (c *Counts) Loss(layer int) []float64 {
 	j := &c.layers[layer]
 	mean := make([]float64, len(j.loss))
 	for k, sum := range j.loss {
-		mean[k] = sum / float64(max(j.tokens, 1))
+		if j.norm > 0 { // else all are 0
+			mean[k] = sum / j.norm
+		}
 	}
 	return mean
 }

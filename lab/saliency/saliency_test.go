@@ -212,9 +212,11 @@ func TestCountsAreTheirFormula(t *testing.T) {
 		c.Take(0, &seen[i])
 	}
 	for k, got := range c.Loss(0) {
-		sum := 0.0
+		sum, norm := 0.0, 0.0
 		for i := range seen {
 			usual := seen[i]
+			y := blend(&usual, 2)
+			norm += math.Sqrt(sumOfSquares(y[:]))
 			diff := 0.0
 			for d := range emb {
 				a, b := blend(&usual, 2), blend(&usual, k+1)
@@ -222,8 +224,8 @@ func TestCountsAreTheirFormula(t *testing.T) {
 			}
 			sum += diff
 		}
-		if math.Abs(got-sum/30) > 1e-9 || (k == 1) != (got == 0) {
-			t.Errorf("%d experts: %v, want %v", k+1, got, sum/30)
+		if math.Abs(got-sum/norm) > 1e-9 || (k == 1) != (got == 0) {
+			t.Errorf("%d experts: %v, want %v", k+1, got, sum/norm)
 		}
 	}
 }
