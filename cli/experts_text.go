@@ -167,6 +167,9 @@ func fitted(text string, columns int) string {
 	return width.Snip(text, columns, "…")
 }
 
+// manyExperts is from where on a legend leaves out those that no word has.
+const manyExperts = 32
+
 // legend are the experts with their part of the words, in per cent.
 func (v *textView) legend(first []int64) string {
 	all := int64(0)
@@ -177,6 +180,9 @@ func (v *textView) legend(first []int64) string {
 	digits := len(fmt.Sprint(len(first) - 1))
 	line := 0
 	for e, n := range first {
+		if n == 0 && len(first) > manyExperts {
+			continue
+		}
 		text := fmt.Sprintf(" %*d ", digits, e)
 		share := fmt.Sprintf(" %4.1f ", 100*float64(n)/float64(max(all, 1)))
 		if line += len(text) + len(share) + 1; line > v.columns {

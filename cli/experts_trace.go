@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strconv"
 	"strings"
@@ -73,7 +72,7 @@ type tracing struct {
 	first  [][]int64 // [layers shown][experts]: of what is shown
 }
 
-func (p *program) trace(c *cli.Context) (err error) {
+func (p *program) trace(c *cli.Context) error {
 	s, err := p.traceSource(c)
 	if err != nil {
 		return err
@@ -89,33 +88,15 @@ func (p *program) trace(c *cli.Context) (err error) {
 	if t.counts, err = look.NewCounts(s.header.NumLayers, s.header.NumExperts); err != nil {
 		return err
 	}
-	if name := c.String("html"); name != "" {
-		t.page = &page.Page{Title: "Which expert each word went to", Facts: about(s.header), Layer: t.view.layers[len(t.view.layers)-1], Counts: t.counts}
-		if t.wrote {
-			t.page.Title = "Which expert wrote each word"
-		}
-		file, err := createFile(name)
-		if err != nil {
-			return err
-		}
-		defer func() { err = file.finish(errors.Join(err, t.writePage(file, err, name))) }()
-	}
-	if name := c.String("out"); name != "" {
-		file, err := createFile(name)
-		if err != nil {
-			return err
-		}
-		defer func() { err = file.finish(err) }()
-		if t.out, err = trace.NewWriter(file, s.header); err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, t.out.Close()) }()
+	finish, err := t.files(c)
+	if err != nil {
+		return err
 	}
 	cause := s.each(t.take)
-	if cause != nil && !errors.Is(cause, trace.ErrCut) {
-		return cause
+	if cut := errors.Is(cause, trace.ErrCut); cause != nil && !cut {
+		return finish(cause)
 	}
-	return errors.Join(t.end(c.String("out")), cause)
+	return errors.Join(finish(nil), t.end(c.String("out")), cause)
 }
 
 // take handles a document.
@@ -185,23 +166,6 @@ func (t *tracing) end(out string) error {
 	return nil
 }
 
-// writePage writes the page if all went well.
-func (t *tracing) writePage(w io.Writer, before error, name string) error {
-	if before != nil && !errors.Is(before, trace.ErrCut) {
-		return nil
-	}
-	if err := t.page.Write(w); err != nil {
-		return err
-	}
-	shown, left := t.page.Words()
-	if left > 0 {
-		t.notice("%s: the page shows the first %s words, %s more would make it slow", name, thousands(int64(shown)), thousands(int64(left)))
-	} else {
-		t.notice("%s: a page of %s words", name, thousands(int64(shown)))
-	}
-	return nil
-}
-
 // readLayers reads a layer, "last", "all", or a list as 0-2,5; ascending, each once.
 func readLayers(spec string, layers int) (list []int, err error) {
 	switch spec {
@@ -226,48 +190,4 @@ func readLayers(spec string, layers int) (list []int, err error) {
 	}
 	slices.Sort(list)
 	return slices.Compact(list), nil
-}
-
-// routingDoc is a document as JSON; its names are a promise.
-type routingDoc struct {
-	ID      string       `json:"id"`
-	Domain  string       `json:"domain,omitempty"`
-	Experts string       `json:"experts,omitempty"` // the policy, where it is not that of the file
-	Prompt  int          `json:"prompt_tokens"`
-	Tokens  []int32      `json:"tokens"`
-	Rows    []routingRow `json:"rows"`
-}
-
-type routingRow struct {
-	Position int         `json:"position"`
-	Text     string      `json:"text"`
-	Experts  [][]int32   `json:"experts"` // by layer and rank
-	Gates    [][]float32 `json:"gates"`
-}
-
-func routingLine(d *trace.Doc, words []page.Word) routingDoc {
-	line := routingDoc{ID: d.ID, Domain: d.Domain, Experts: d.Experts, Prompt: d.Prompt, Tokens: d.Tokens, Rows: []routingRow{}}
-	for i := range words {
-		if !words[i].Routed {
-			continue
-		}
-		r := routingRow{Position: i, Text: words[i].Text}
-		for l := range words[i].Path.Layers() {
-			experts, gates := words[i].Path.At(l)
-			r.Experts, r.Gates = append(r.Experts, experts), append(r.Gates, writable(gates))
-		}
-		line.Rows = append(line.Rows, r)
-	}
-	return line
-}
-
-// writable are gates that JSON can hold: a file may have others, which become 0.
-func writable(gates []float32) []float32 {
-	out := slices.Clone(gates)
-	for i, g := range out {
-		if !isNumber(float64(g)) {
-			out[i] = 0
-		}
-	}
-	return out
 }

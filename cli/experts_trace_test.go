@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"math"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"troupe/lab/page"
 	"troupe/lab/trace"
@@ -111,8 +113,31 @@ func TestTraceFiles(t *testing.T) {
 	if err := os.WriteFile(out, whole[:len(whole)-3], 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if o := troupe(t, "", append(args, "--in", out)...); o.code != exitFailed || o.out != first.out || !strings.Contains(o.err, "the file was cut") {
+	copied := filepath.Join(dir, "copy.routing")
+	if o := troupe(t, "", append(args, "--in", out, "--out", copied)...); o.code != exitFailed || o.out != first.out || !strings.Contains(o.err, "the file was cut") {
 		t.Errorf("cut: exit %d, %s%s", o.code, o.out, o.err)
+	}
+	if again, err := os.ReadFile(copied); err != nil || !bytes.Equal(again, whole) { // the one document was whole
+		t.Errorf("%d bytes, %v, want the %d before the cut", len(again), err, len(whole))
+	}
+}
+
+// What is interrupted leaves no file.
+func TestTraceInterrupted(t *testing.T) {
+	dir := t.TempDir()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	var requests strings.Builder
+	for range 50 {
+		requests.WriteString(`{"prompt": "Tale:", "max_tokens": 400, "ignore_eos": true}` + "\n")
+	}
+	timer := time.AfterFunc(300*time.Millisecond, func() { cancel(errInterrupted) })
+	defer timer.Stop()
+	o := troupeContext(ctx, requests.String(), "experts", "trace", "--prompts", "-", "--out", filepath.Join(dir, "x.routing"), "--html", filepath.Join(dir, "x.html"))
+	if o.code != exitFailed || !strings.Contains(o.err, "cancelled") {
+		t.Errorf("exit %d, %s", o.code, o.err)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
 	}
 }
 
@@ -240,4 +265,22 @@ func TestTraceOfAnotherTokenizer(t *testing.T) {
 			t.Errorf("%s%s", o.out, o.err)
 		}
 	}
+}
+
+func FuzzReadLayers(f *testing.F) {
+	for _, spec := range []string{"all", "last", "0", "0-2,5", "5,0-2", "2-1", "-1", "99999999999", "0-99999999", ",", "1-2-3", " 1 "} {
+		f.Add(spec, 6)
+	}
+	f.Fuzz(func(t *testing.T, spec string, layers int) {
+		if layers < 1 || layers > 1<<14 {
+			return
+		}
+		list, err := readLayers(spec, layers)
+		if err != nil {
+			return
+		}
+		if len(list) == 0 || len(list) > layers || list[0] < 0 || list[len(list)-1] >= layers || !slices.IsSorted(list) || len(slices.Compact(slices.Clone(list))) != len(list) {
+			t.Fatalf("%q of %d layers: %v", spec, layers, list)
+		}
+	})
 }

@@ -154,8 +154,9 @@ type shownText struct {
 }
 
 type shownWord struct {
-	Text, Routing, Title string
-	First                int // expert; -1: none
+	Text, Breaks   string // line breaks stand behind the word
+	Routing, Title string
+	First          int // expert; -1: none
 }
 
 func (p *Page) view() *view {
@@ -212,7 +213,8 @@ func (v *view) heat() {
 }
 
 func (p *Page) show(w *Word) shownWord {
-	s := shownWord{Text: marked(w.Text), First: -1}
+	s := shownWord{First: -1}
+	s.Text, s.Breaks = marked(w.Text)
 	if !w.Routed {
 		s.Title = "no routing: the token was not computed"
 		return s

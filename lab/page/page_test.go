@@ -52,12 +52,15 @@ func TestWordsAreShown(t *testing.T) {
 	}
 	want := []string{
 		`class="c0 s1" data-e="8" data-r="3 750 4 250;8 750 9 250" title="expert 8 75.0 %, expert 9 25.0 %"|Once`,
-		`class="c1 s0" data-e="1" data-r="0 750 1 250;1 750 2 250" title="expert 1 75.0 %, expert 2 25.0 %"|` + "↵\n",
+		`class="c1 s0" data-e="1" data-r="0 750 1 250;1 750 2 250" title="expert 1 75.0 %, expert 2 25.0 %"|↵`,
 		`class="c1 s0" data-e="1" data-r="0 750 1 250;1 750 2 250" title="expert 1 75.0 %, expert 2 25.0 %"|·`,
 		`title="no routing: the token was not computed"| end`,
 	}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	if !strings.Contains(file, ">↵</span>\n<span") {
+		t.Error("a line break is not there")
 	}
 	for _, part := range []string{"<h2>a text</h2>", "model m", `aria-pressed="false" disabled>1</button> <span>66.7 %`, `<option selected>1</option>`, `class="numbers"`, `<tr class="on"><th scope="row">1</th>`} {
 		if !strings.Contains(file, part) {

@@ -32,10 +32,13 @@ func Visible(text string) string {
 	}, text)
 }
 
-// marked is a word as the page shows it: where lines break is seen, and a token without text has a place.
-func marked(text string) string {
+// marked is a word as the page shows it, where line breaks are seen and a token without text has a place, and the
+// breaks that it ends with.
+func marked(text string) (word, breaks string) {
 	if text == "" {
-		return "·"
+		return "·", ""
 	}
-	return strings.ReplaceAll(Visible(text), "\n", "↵\n")
+	word = strings.TrimRight(Visible(text), "\n")
+	breaks = strings.Repeat("\n", len(text)-len(strings.TrimRight(text, "\n")))
+	return strings.ReplaceAll(word, "\n", "↵\n") + strings.Repeat("↵", len(breaks)), breaks
 }
