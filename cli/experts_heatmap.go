@@ -18,7 +18,8 @@ func (p *program) heatmapCommand() *cli.Command {
 	return &cli.Command{
 		Name: "heatmap", Usage: "how often each expert of each layer is used", ArgsUsage: "[FILE...]",
 		Description: `Counts files of routing, as experts trace --out and run --routing-trace write
-them, or a text that is run now (--text). --what says what is shown:
+them, or a text that is run now: that of --text, or without a FILE the one that
+comes with the embedded demo. --what says what is shown:
 
 share         of a layer's choices that each expert has, in per cent
 gate          of the gates, the weights of the experts' outputs, in per cent
@@ -34,7 +35,7 @@ jaccard       tokens that used both experts by tokens that used one of them
 tokens that an expert gets most above expectation (by Dunning's G2), with how
 many times as often as its load lets one expect.
 
-troupe experts heatmap --text heldout.jsonl
+troupe experts heatmap
 troupe experts heatmap heldout.routing --by domain --png domains.png
 troupe experts heatmap heldout.routing --what similarity --layer 5
 troupe experts heatmap heldout.routing --top-tokens 6 --layer 0,5`,
@@ -158,8 +159,6 @@ func (m *mapping) take(d *trace.Doc) error {
 func (p *program) mapSource(c *cli.Context) (source, error) {
 	files := c.Args().Slice()
 	switch {
-	case len(files) == 0 && !c.IsSet("text"):
-		return source{}, usagef("no FILE of routing and no --text: say what to count")
 	case len(files) > 0 && c.IsSet("text"):
 		return source{}, usagef("FILE and --text: give one of them")
 	case len(files) == 0:

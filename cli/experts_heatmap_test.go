@@ -174,7 +174,7 @@ func TestHeatmapUsage(t *testing.T) {
 		code int
 		want string
 	}{
-		{"heatmap", exitUsage, "say what to count"},
+		{"heatmap -m gone", exitFailed, "gone: no such file"},
 		{"heatmap --text x.txt " + file, exitUsage, "give one of them"},
 		{"heatmap --what shares " + file, exitUsage, "did you mean share?"},
 		{"heatmap --what jaccard --by domain " + file, exitUsage, "leave --by domain out"},

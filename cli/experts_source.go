@@ -50,9 +50,18 @@ func (r *recording) source(c *cli.Context) source {
 		each: func(take func(*trace.Doc) error) error { return r.run(c.Context, take) }}
 }
 
+// judgeFile adds the texts of --text, or those that come with the embedded demo.
 func (r *recording) judgeFile(c *cli.Context) error {
-	file := c.String("text")
-	list, err := readDocuments(file)
+	file, list := c.String("text"), []document(nil)
+	var err error
+	if file == "" {
+		file = heldOut
+		if list, err = r.launch.defaultDocuments(); err == nil {
+			r.notice("no FILE and no --text: %s is counted", heldOut)
+		}
+	} else {
+		list, err = readDocuments(file)
+	}
 	if err != nil {
 		return err
 	}

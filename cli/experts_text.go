@@ -167,8 +167,8 @@ func fitted(text string, columns int) string {
 	return width.Snip(text, columns, "…")
 }
 
-// manyExperts is from where on a legend leaves out those that no word has.
-const manyExperts = 32
+// longLegend is from where on a legend leaves out those that no word has.
+const longLegend = 32
 
 // legend are the experts with their part of the words, in per cent.
 func (v *textView) legend(first []int64) string {
@@ -180,7 +180,7 @@ func (v *textView) legend(first []int64) string {
 	digits := len(fmt.Sprint(len(first) - 1))
 	line := 0
 	for e, n := range first {
-		if n == 0 && len(first) > manyExperts {
+		if n == 0 && len(first) > longLegend {
 			continue
 		}
 		text := fmt.Sprintf(" %*d ", digits, e)
