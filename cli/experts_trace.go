@@ -109,6 +109,9 @@ func (t *tracing) take(d *trace.Doc) error {
 			return err
 		}
 	}
+	if t.page == nil && !t.json && t.docs > t.show {
+		return nil
+	}
 	words := t.source.spell.words(d, t.wrote)
 	name := strings.TrimSpace(d.ID + " " + d.Domain)
 	if t.page != nil {

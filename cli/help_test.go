@@ -120,7 +120,7 @@ func TestDocsAndCompletion(t *testing.T) {
 		"kernels --":    "--config\n--help\n--log\n--log-level\n--quiet\n",
 		"kernels":       "list\ntest\nbench\n",
 		"kernels list":  "",
-		"experts":       "sweep\ntrace\nheatmap\ndiff\nprune\nduplicate\nswap\naverage\nupcycle\ncalibrate\n",
+		"experts":       "sweep\ntrace\nheatmap\ndiff\nprune\nduplicate\nswap\naverage\nupcycle\ncalibrate\ntune\n",
 		"ctl kernels":   "list\nswap\nrollback\nstatus\n",
 		"ctl stats --c": "--config\n--control\n",
 		"run -m x --se": "--seed\n",
