@@ -97,7 +97,8 @@ func (t *Token) check(layer, experts int) error {
 
 // Run takes documents, each the ids of one, through the engine under a policy, one after the other; of each all
 // positions but the last are computed at least. report, which may be nil, is told how many tokens are done.
-// After an error what has been taken is of no use. One run at a time, and nothing else on the engine.
+// After an error what has been taken is of no use, and neither is the engine. One run at a time, and nothing else on
+// the engine meanwhile.
 func (o *Observer) Run(ctx context.Context, e *actors.Engine, policy router.Policy, documents [][]int32, take Take, report func(done int64)) error {
 	for l := range o.config.Model.NumLayers {
 		if rule := policy.Rule(l); len(rule.Replace) > 0 {
@@ -105,6 +106,7 @@ func (o *Observer) Run(ctx context.Context, e *actors.Engine, policy router.Poli
 		}
 	}
 	o.take = take
+	clear(o.faults)
 	done := int64(0)
 	for d, ids := range documents {
 		if len(ids) < 2 {
@@ -118,6 +120,7 @@ func (o *Observer) Run(ctx context.Context, e *actors.Engine, policy router.Poli
 			report(done)
 		}
 	}
+	o.length = 0 // whatever else the engine computes is not looked at
 	return nil
 }
 

@@ -141,6 +141,33 @@ func byLoop(t *testing.T, w stages.Weights) [][]string {
 	return lines
 }
 
+// What runs on the engine behind a run is not looked at, and another run sees what the first did.
+func TestRunsAreApart(t *testing.T) {
+	o := New(toy.Config())
+	e := engine(t, o, toy.Weights(toy.Config(), toy.Int8, 3), plain)
+	var seen []string
+	run := func() []string {
+		seen = nil
+		if err := o.Run(t.Context(), e, router.Uniform(2), texts(), func(layer int, tok *Token) { seen = append(seen, fmt.Sprint(layer, tell(tok))) }, nil); err != nil {
+			t.Fatal(err)
+		}
+		return slices.Clone(seen)
+	}
+	first := run()
+	stream, err := e.Submit(t.Context(), sched.Request{Prompt: texts()[0], Policy: router.Uniform(5), EOS: -1, Mode: sched.Score})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range stream.Events() {
+	}
+	if len(seen) != len(first) {
+		t.Errorf("%d tokens seen of another request", len(seen)-len(first))
+	}
+	if again := run(); !slices.Equal(first, again) {
+		t.Errorf("%d tokens, then %d: not the same", len(first), len(again))
+	}
+}
+
 func TestRunStops(t *testing.T) {
 	w := toy.Weights(toy.Config(), toy.Float32, 3)
 	o := New(toy.Config())
