@@ -22,7 +22,7 @@ half of the tokens use one expert less.
 The policy is written as --experts @FILE reads it. Held-out documents, every
 other one of --text if no file is named, show what it costs.
 
-troupe experts calibrate --text heldout.jsonl --out skip.txt
+troupe experts calibrate --out skip.txt
 troupe experts calibrate --text heldout.jsonl --quantile 0.25
 troupe run --experts @skip.txt "Once upon a time"`,
 		Flags: experimentFlags(

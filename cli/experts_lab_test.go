@@ -152,11 +152,13 @@ func TestExperimentsRefuse(t *testing.T) {
 	if err := os.WriteFile(one, []byte("Once."), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	random := filepath.Join(t.TempDir(), "random")
+	troupe(t, "", "new", "--out", random, "--num-layers", "1", "--emb-size", "64").ok(t)
 	for _, c := range []struct {
 		args  []string
 		blame string
 	}{
-		{[]string{"calibrate"}, "--text: no file"},
+		{[]string{"calibrate", "--model", random}, "--text: no file"},
 		{[]string{"calibrate", "--text", one}, "single document of each domain"},
 		{[]string{"calibrate", "--text", texts, "--quantile", "1.5"}, "1.5, want 0 to 1"},
 		{[]string{"calibrate", "--text", texts, "--limit-tokens", "0"}, "limit-tokens"},
@@ -166,7 +168,6 @@ func TestExperimentsRefuse(t *testing.T) {
 		{[]string{"prune", "--to", "8", "--text", texts}, "8 of 8 experts, want 1 to 7"},
 		{[]string{"prune", "--to", "6", "--by", "reep", "--text", texts}, "did you mean reap"},
 		{[]string{"prune", "--to", "6", "--out", "-", "--text", texts}, "standard output has the tables"},
-		{[]string{"prune", "--to", "6"}, "--text: no file"},
 		{[]string{"tune", "--text", texts}, "--budget: none"},
 		{[]string{"tune", "--text", texts, "--budget", "0.5"}, "0.5 experts a token and layer, want 1 to 8"},
 		{[]string{"tune", "--text", texts, "--budget", "2", "--by", "kk"}, "did you mean kl"},

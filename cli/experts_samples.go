@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"path/filepath"
 
 	"github.com/urfave/cli/v2"
 
@@ -15,57 +16,63 @@ type samples struct {
 
 func sampleFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "text", Usage: "`FILE` to learn from, .txt or .jsonl", DefaultText: "required", TakesFile: true},
+		&cli.StringFlag{Name: "text", Usage: "`FILE` to learn from, .txt or .jsonl", DefaultText: "for the embedded demo its held-out text", TakesFile: true},
 		&cli.StringFlag{Name: "held-out", Usage: "`FILE` to judge by", DefaultText: "every other document of --text", TakesFile: true},
-		&cli.IntFlag{Name: "limit-tokens", Usage: "about so many tokens of each at most, of all domains", DefaultText: "all"},
+		&cli.IntFlag{Name: "limit-tokens", Usage: "only the first documents of each domain, about so many tokens of either", DefaultText: "all"},
 	}
 }
 
 // readSamples reads --text and --held-out. Without the second, every other document of a domain is held out.
 func readSamples(c *cli.Context, l launch) (t samples, err error) {
-	if c.String("text") == "" {
-		return t, usagef("--text: no file: say what to learn from")
-	}
-	if t.calibration, err = labDocuments(c.String("text"), l); err != nil {
+	if t.calibration, err = l.readText(c.String("text")); err != nil {
 		return t, err
 	}
 	if file := c.String("held-out"); file != "" {
-		if t.heldOut, err = labDocuments(file, l); err != nil {
+		if t.heldOut, err = l.readText(file); err != nil {
 			return t, err
 		}
-	} else {
-		if t.calibration, t.heldOut = halves(t.calibration); len(t.heldOut) == 0 {
-			return t, usagef("--text: a single document of each domain: want two or more, every other one to judge by, or --held-out FILE")
-		}
+	} else if t.calibration, t.heldOut = halves(t.calibration); len(t.heldOut) == 0 {
+		return t, usagef("--text: a single document of each domain: want two or more, every other one to judge by, or --held-out FILE")
 	}
 	if c.IsSet("limit-tokens") {
 		most, err := intWithin(c, "limit-tokens", 1<<40)
 		if err != nil {
 			return t, err
 		}
-		t.calibration, t.heldOut = atMost(t.calibration, most), atMost(t.heldOut, most)
+		t.calibration, t.heldOut = firstOfEach(t.calibration, most), firstOfEach(t.heldOut, most)
 	}
 	return t, nil
 }
 
-// labDocuments reads and encodes the documents of a file, each ended with EOS.
-func labDocuments(file string, l launch) ([]lab.Document, error) {
-	list, err := readDocuments(file)
+// readText reads and encodes the documents of a file, each ended with EOS; "" is what ships with the embedded demo.
+func (l launch) readText(file string) (_ []lab.Document, err error) {
+	var list []document
+	if file == "" {
+		file = heldOut
+		list, err = l.defaultDocuments()
+	} else {
+		list, err = readDocuments(file)
+	}
 	if err != nil {
 		return nil, err
 	}
+	return l.labDocuments(file, list, int32(l.config.EOSToken))
+}
+
+// labDocuments encodes documents of a file, each ended with EOS; below 0: none. One that is too long is told of by name.
+func (l launch) labDocuments(file string, list []document, eos int32) ([]lab.Document, error) {
 	t, err := fittingTokenizer(l.dir, l.config)
 	if err != nil {
 		return nil, err
 	}
-	if err := encodeDocuments(list, t, int32(l.config.EOSToken), l.config.SequenceLen); err != nil {
+	if err := encodeDocuments(list, t, eos, l.config.SequenceLen); err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	documents := make([]lab.Document, len(list))
 	for i, d := range list {
-		name := file
+		name := filepath.Base(file)
 		if d.line > 0 {
-			name = fmt.Sprintf("%s: line %d", file, d.line)
+			name += fmt.Sprint(" line ", d.line)
 		}
 		documents[i] = lab.Document{Name: name, Domain: d.domain, IDs: d.ids}
 	}
@@ -83,19 +90,6 @@ func halves(list []lab.Document) (first, second []lab.Document) {
 		}
 	}
 	return first, second
-}
-
-// atMost keeps of each domain every n-th document, n such that there are about as many tokens at most.
-func atMost(list []lab.Document, tokens int) (kept []lab.Document) {
-	n := max(1, (tokensOf(list)+tokens-1)/tokens)
-	seen := map[string]int{}
-	for _, d := range list {
-		if seen[d.Domain]%n == 0 {
-			kept = append(kept, d)
-		}
-		seen[d.Domain]++
-	}
-	return kept
 }
 
 func tokensOf(list []lab.Document) (n int) {

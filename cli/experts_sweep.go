@@ -57,7 +57,7 @@ troupe experts sweep -m grok-1 --text a.jsonl --text b.txt --out sweep-1`,
 			&cli.StringSliceFlag{Name: "experts", Usage: "`SPEC` of another policy, as for run (troupe help experts), or @FILE", Category: category},
 			&cli.IntFlag{Name: "seeds", Value: 3, Usage: "seeds, 1 to N, over which policies by chance are averaged", Category: category},
 			&cli.BoolFlag{Name: "no-kl", Usage: "leave divergence and agreement out, which need logits", Category: category},
-			&cli.IntFlag{Name: "kl-memory", Value: lab.DefaultMemory >> 20, Usage: "MiB for logits that others are compared with", Category: category},
+			klMemoryFlag(category),
 			&cli.IntFlag{Name: "streams", Value: 1, Usage: "requests at a time while speed is measured", Category: category},
 			&cli.IntFlag{Name: "reps", Value: 5, Usage: "measurements of each speed; 0: none", Category: category},
 			&cli.IntFlag{Name: "n-prompt", Value: 64, Usage: "tokens of their prompts", Category: category},
@@ -69,6 +69,10 @@ troupe experts sweep -m grok-1 --text a.jsonl --text b.txt --out sweep-1`,
 		}, engineFlags()...),
 		Action: p.sweep,
 	}
+}
+
+func klMemoryFlag(category string) cli.Flag {
+	return &cli.IntFlag{Name: "kl-memory", Value: lab.DefaultMemory >> 20, Usage: "MiB for logits that others are compared with", Category: category}
 }
 
 // sweeping is a sweep with where it comes from and goes to.
@@ -157,26 +161,16 @@ func (s *sweeping) read(c *cli.Context) (err error) {
 
 // readTexts reads and encodes all files: a bad line is told of before anything runs.
 func (s *sweeping) readTexts(c *cli.Context) error {
-	t, err := fittingTokenizer(s.launch.dir, s.launch.config)
-	if err != nil {
-		return err
-	}
 	eos := int32(s.launch.config.EOSToken)
 	if c.Bool("no-eos") {
 		eos = -1
 	}
 	add := func(file string, list []document) error {
-		if err := encodeDocuments(list, t, eos, s.launch.config.SequenceLen); err != nil {
-			return fmt.Errorf("%s: %w", file, err)
+		documents, err := s.launch.labDocuments(file, list, eos)
+		if err != nil {
+			return err
 		}
-		s.files = append(s.files, file)
-		for _, d := range list {
-			name := filepath.Base(file)
-			if d.line > 0 {
-				name += fmt.Sprint(" line ", d.line)
-			}
-			s.options.Documents = append(s.options.Documents, lab.Document{Name: name, Domain: d.domain, IDs: d.ids})
-		}
+		s.files, s.options.Documents = append(s.files, file), append(s.options.Documents, documents...)
 		return nil
 	}
 	for _, file := range c.StringSlice("text") {

@@ -36,7 +36,7 @@ ones of the same budget. The policy is written as --experts @FILE reads it.
 What was measured is kept beside --out, or in --journal: after an interruption,
 and for another budget, the same command goes on from there.
 
-troupe experts tune --budget 1.5 --text heldout.jsonl --out tuned.txt
+troupe experts tune --budget 1.5 --out tuned.txt
 troupe experts tune --budget 1.25 --text heldout.jsonl --out tuned.txt
 troupe run --experts @tuned.txt "Once upon a time"`,
 		Flags: experimentFlags(
@@ -46,6 +46,7 @@ troupe run --experts @tuned.txt "Once upon a time"`,
 			&cli.IntFlag{Name: "evaluations", Value: 24, Usage: "assignments that the search measures; 0: the least sum is the result", Category: category},
 			&cli.IntFlag{Name: "random", Value: 8, Usage: "random assignments to compare with", Category: category},
 			&cli.Uint64Flag{Name: "seed", Value: 42, Usage: "of search, random assignments and random inputs", Category: category},
+			klMemoryFlag(category),
 			policyOutFlag(),
 			&cli.StringFlag{Name: "journal", Usage: "`FILE` of measurements", DefaultText: "beside --out", TakesFile: true},
 			&cli.BoolFlag{Name: "restart", Usage: "throw away what was measured"},
@@ -71,6 +72,7 @@ type tuning struct {
 	file        string // of the journal; "": none
 	restart     bool
 	kernels     string
+	memory      int64 // bytes of logits
 
 	journal *journal.Journal // nil: none
 	units   map[unitKey]lab.Quality
@@ -98,6 +100,11 @@ func (p *program) readTuning(c *cli.Context) (t *tuning, err error) {
 	case t.random < 0 || t.random > maxRandom:
 		return nil, badFlag("random", fmt.Errorf("%d, want 0 to %d", t.random, maxRandom))
 	}
+	megabytes, err := intWithin(c, "kl-memory", 1<<30)
+	if err != nil {
+		return nil, err
+	}
+	t.memory = int64(megabytes) << 20
 	if t.file == "" && c.String("out") != "" {
 		t.file = c.String("out") + ".measurements.jsonl"
 	}

@@ -96,7 +96,7 @@ func (t *tuning) measure(ctx context.Context, of part, policies []router.Policy)
 			}
 		}
 	}
-	j := lab.Judge{Engine: t.session.Engine, Model: t.launch.config, Requests: t.launch.concurrency(), Compare: true, Base: t.usual,
+	j := lab.Judge{Engine: t.session.Engine, Model: t.launch.config, Requests: t.launch.concurrency(), Compare: true, Base: t.usual, Memory: t.memory,
 		Progress: func(n int) { t.done += int64(n); t.report(t.done, max(t.planned, t.done+1)) }}
 	err := j.Run(ctx, documents, policies, t.missing(documents, policies, key), func(u lab.Unit) error {
 		k := key(u.Document, u.Policy)
