@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -17,27 +16,23 @@ func (s *sweeping) write(r sweep.Report) error {
 	if err != nil {
 		return err
 	}
-	files := map[string]func(io.Writer) error{
-		"sweep.csv": r.WriteCSV,
-		"sweep.json": func(w io.Writer) error {
-			e := json.NewEncoder(w)
-			e.SetIndent("", " ")
-			e.SetEscapeHTML(false)
-			return e.Encode(r)
-		},
+	indented := func(w io.Writer) error {
+		e := json.NewEncoder(w)
+		e.SetIndent("", " ")
+		e.SetEscapeHTML(false)
+		return e.Encode(r)
 	}
+	type file struct {
+		name  string
+		write func(io.Writer) error
+	}
+	files := []file{{"sweep.json", indented}, {"sweep.csv", r.WriteCSV}}
 	for _, f := range figures {
-		files[f.Name+".png"], files[f.Name+".svg"] = f.WritePNG, f.WriteSVG
+		files = append(files, file{f.Name + ".png", f.WritePNG}, file{f.Name + ".svg", f.WriteSVG})
 	}
-	for name, write := range files {
-		if err := writeFile(filepath.Join(s.dir, name), write); err != nil {
+	for _, f := range files {
+		if err := writeFile(filepath.Join(s.dir, f.name), f.write); err != nil {
 			return fmt.Errorf("%w: the measurements are kept: the same command writes tables and figures again", err)
-		}
-	}
-	for _, name := range []string{"domains", "speed"} { // of an earlier run that had them
-		if _, ok := files[name+".png"]; !ok {
-			_ = os.Remove(filepath.Join(s.dir, name+".png"))
-			_ = os.Remove(filepath.Join(s.dir, name+".svg"))
 		}
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -192,6 +193,10 @@ func (j *Journal) Add(measurement any) error {
 		if j.failed = j.write(measurement); j.failed == nil {
 			j.lines++
 			return nil
+		}
+		var path *fs.PathError
+		if errors.As(j.failed, &path) { // the name stands before it already
+			j.failed = path.Err
 		}
 		j.failed = fmt.Errorf("%s: %w: the %d measurements that it has are kept: make room, and run the same command again", j.name, j.failed, j.lines)
 	}

@@ -194,7 +194,7 @@ func (l *pointLabels) Plot(c draw.Canvas, p *plot.Plot) {
 			box := l.place(vg.Point{X: toX(s.X[i]), Y: toY(s.Y[i])}, style.Width(label), style.Height(label), c.Rectangle)
 			l.taken.boxes = append(l.taken.boxes, padded(box))
 			at := vg.Point{X: toX(s.X[i]), Y: toY(s.Y[i])}
-			if near := nearest(box, at); distance(box, at) > 9 {
+			if near := nearest(box, at); distance(box, at) > 12 {
 				c.StrokeLine2(draw.LineStyle{Color: faint, Width: 0.5}, at.X, at.Y, near.X, near.Y)
 			}
 			c.FillText(style, box.Min, label)
@@ -205,7 +205,7 @@ func (l *pointLabels) Plot(c draw.Canvas, p *plot.Plot) {
 // place finds the best of the places around a point, near ones first.
 func (l *pointLabels) place(at vg.Point, width, height vg.Length, area vg.Rectangle) (best vg.Rectangle) {
 	least := math.Inf(1)
-	for _, far := range []vg.Length{6, 14, 24} {
+	for _, far := range []vg.Length{7, 15, 25} {
 		for _, d := range [][2]vg.Length{{1, 1}, {1, -1}, {-1, 1}, {-1, -1}, {0, 1}, {0, -1}, {1, 0}, {-1, 0}} {
 			low := vg.Point{X: at.X + d[0]*far + (d[0]-1)/2*width, Y: at.Y + d[1]*far + (d[1]-1)/2*height}
 			box := vg.Rectangle{Min: low, Max: vg.Point{X: low.X + width, Y: low.Y + height}}
