@@ -100,7 +100,8 @@ func spread(names []name, gap, low, high vg.Length) {
 // obstacles are what labels of points keep clear of.
 type obstacles struct {
 	points []vg.Point
-	boxes  []vg.Rectangle // of marks and labels
+	boxes  []vg.Rectangle // of marks
+	labels []vg.Rectangle
 	lines  [][2]vg.Point
 }
 
@@ -120,15 +121,20 @@ func (o *obstacles) line(points []vg.Point) {
 func (o *obstacles) cost(box, area vg.Rectangle, own vg.Point) (cost float64) {
 	near := distance(box, own)
 	for _, p := range o.points {
-		if p != own && distance(box, p) < near*1.3 {
+		if p != own && near < withLeader && distance(box, p) < near*1.3 {
 			cost += 15
+		}
+	}
+	for _, b := range o.labels {
+		if overlap(box, b) {
+			cost += 50
 		}
 	}
 	if box.Min.X < area.Min.X || box.Max.X > area.Max.X || box.Min.Y < area.Min.Y || box.Max.Y > area.Max.Y {
 		cost += 100
 	}
 	for _, b := range o.boxes {
-		if box.Min.X < b.Max.X && b.Min.X < box.Max.X && box.Min.Y < b.Max.Y && b.Min.Y < box.Max.Y {
+		if overlap(box, b) {
 			cost += 10
 		}
 	}
@@ -139,6 +145,13 @@ func (o *obstacles) cost(box, area vg.Rectangle, own vg.Point) (cost float64) {
 	}
 	return cost
 }
+
+func overlap(a, b vg.Rectangle) bool {
+	return a.Min.X < b.Max.X && b.Min.X < a.Max.X && a.Min.Y < b.Max.Y && b.Min.Y < a.Max.Y
+}
+
+// withLeader is from how far on a label has a line to its point.
+const withLeader = 12
 
 // padded is a box with a little air.
 func padded(box vg.Rectangle) vg.Rectangle {
@@ -192,9 +205,9 @@ func (l *pointLabels) Plot(c draw.Canvas, p *plot.Plot) {
 			n++
 			label := plain(s.Labels[i])
 			box := l.place(vg.Point{X: toX(s.X[i]), Y: toY(s.Y[i])}, style.Width(label), style.Height(label), c.Rectangle)
-			l.taken.boxes = append(l.taken.boxes, padded(box))
+			l.taken.labels = append(l.taken.labels, padded(box))
 			at := vg.Point{X: toX(s.X[i]), Y: toY(s.Y[i])}
-			if near := nearest(box, at); distance(box, at) > 12 {
+			if near := nearest(box, at); distance(box, at) > withLeader {
 				c.StrokeLine2(draw.LineStyle{Color: faint, Width: 0.5}, at.X, at.Y, near.X, near.Y)
 			}
 			c.FillText(style, box.Min, label)
@@ -205,7 +218,7 @@ func (l *pointLabels) Plot(c draw.Canvas, p *plot.Plot) {
 // place finds the best of the places around a point, near ones first.
 func (l *pointLabels) place(at vg.Point, width, height vg.Length, area vg.Rectangle) (best vg.Rectangle) {
 	least := math.Inf(1)
-	for _, far := range []vg.Length{7, 15, 25} {
+	for _, far := range []vg.Length{7, 15, 25, 40} {
 		for _, d := range [][2]vg.Length{{1, 1}, {1, -1}, {-1, 1}, {-1, -1}, {0, 1}, {0, -1}, {1, 0}, {-1, 0}} {
 			low := vg.Point{X: at.X + d[0]*far + (d[0]-1)/2*width, Y: at.Y + d[1]*far + (d[1]-1)/2*height}
 			box := vg.Rectangle{Min: low, Max: vg.Point{X: low.X + width, Y: low.Y + height}}

@@ -213,12 +213,17 @@ func TestPlace(t *testing.T) {
 	}
 	for i, p := range points {
 		box := l.place(p, 50, 10, area)
-		l.taken.boxes = append(l.taken.boxes, box)
+		for _, b := range l.taken.labels {
+			if overlap(b, box) {
+				t.Errorf("label %d at %v lies on another", i, box)
+			}
+		}
+		l.taken.labels = append(l.taken.labels, box)
 		if box.Min.X < 0 || box.Min.Y < 0 || box.Max.X > 300 || box.Max.Y > 300 {
 			t.Errorf("label %d at %v leaves the area", i, box)
 		}
 		for k, other := range points {
-			if k != i && distance(box, other) <= distance(box, p) {
+			if k != i && distance(box, p) < withLeader && distance(box, other) <= distance(box, p) {
 				t.Errorf("label %d at %v is nearer to point %d", i, box, k)
 			}
 		}
