@@ -11,6 +11,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"troupe/lab/page"
 	"troupe/lab/trace"
 	"troupe/router"
 	"troupe/stages/sched"
@@ -217,8 +218,12 @@ func (r *recording) one(ctx context.Context, t traced) (*trace.Doc, error) {
 	return doc, nil
 }
 
-// about is the run in a few words, for people.
+// about is the run in a few words, for people; a file's may be hostile to terminals.
 func about(h trace.Header) []string {
 	list := []string{h.Model, fmt.Sprintf("%d layers of %d experts", h.NumLayers, h.NumExperts), "experts " + h.Experts, h.Arith}
-	return slices.DeleteFunc(list, func(s string) bool { return strings.TrimPrefix(s, "experts ") == "" })
+	list = slices.DeleteFunc(list, func(s string) bool { return strings.TrimPrefix(s, "experts ") == "" })
+	for i := range list {
+		list[i] = strings.ReplaceAll(page.Visible(list[i]), "\n", " ")
+	}
+	return list
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"math"
 	"os"
 	"path/filepath"
@@ -263,6 +264,31 @@ func TestTraceOfAnotherTokenizer(t *testing.T) {
 		}
 		if o := troupe(t, "", "experts", "trace", "--in", name).ok(t); !strings.HasPrefix(o.out, strings.ReplaceAll(formatIDs(d.Tokens), ",", " ")+" \n") || !strings.Contains(o.err, "does not spell") {
 			t.Errorf("%s%s", o.out, o.err)
+		}
+	}
+}
+
+// Whatever a file says, no command sends it to the terminal as it is.
+func TestTracesAreHostile(t *testing.T) {
+	const evil = "\x1b[2J\u202e\r"
+	name := filepath.Join(t.TempDir(), "x.routing")
+	w, err := trace.Create(name, trace.Header{Model: evil, Experts: evil, Arith: evil, Kernels: evil, NumLayers: 1, NumExperts: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := router.Path{Start: []int32{0, 1}, Expert: []int32{1}, Gate: []float32{float32(math.NaN())}}
+	d := &trace.Doc{ID: evil, Domain: evil, Experts: evil, Tokens: []int32{571, 572}, Rows: []router.RowRouting{{Token: 571, Path: path}}}
+	if err := errors.Join(w.Add(d), w.Add(d), w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range []string{"trace --in", "trace --layer all --in", "trace --json --in", "heatmap --by domain", "heatmap --what gate", "heatmap --what similarity", "heatmap --json --top-tokens 3", "diff --json " + name, "diff " + name} {
+		o := troupe(t, "", append([]string{"experts"}, append(strings.Fields(args), name)...)...).ok(t)
+		bad := "\x1b\r"
+		if !strings.Contains(args, "--json") { // which has texts as they are, in its own escapes
+			bad += "\u202e"
+		}
+		if i := strings.IndexAny(o.out+o.err, bad); i >= 0 {
+			t.Errorf("%s: %q", args, (o.out + o.err)[i:])
 		}
 	}
 }
