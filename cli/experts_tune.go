@@ -71,7 +71,6 @@ type tuning struct {
 	plots       string
 	file        string // of the journal; "": none
 	restart     bool
-	kernels     string
 	memory      int64 // bytes of logits
 
 	journal *journal.Journal // nil: none
@@ -89,7 +88,7 @@ const (
 // readTuning reads the flags.
 func (p *program) readTuning(c *cli.Context) (t *tuning, err error) {
 	t = &tuning{by: c.String("by"), evaluations: c.Int("evaluations"), random: c.Int("random"), seed: c.Uint64("seed"), plots: c.String("plots"),
-		file: c.String("journal"), restart: c.Bool("restart"), kernels: c.String("kernels"), units: map[unitKey]lab.Quality{}}
+		file: c.String("journal"), restart: c.Bool("restart"), units: map[unitKey]lab.Quality{}}
 	switch {
 	case !c.IsSet("budget"):
 		return nil, usagef("--budget: none: say how many experts a token and layer may use on average, as 1.5")

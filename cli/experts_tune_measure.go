@@ -41,7 +41,7 @@ func (t *tuning) openJournal() error {
 	if err != nil {
 		return err
 	}
-	fields := []journal.Field{{Name: "model", Value: identity}, {Name: "arith", Value: t.launch.arith.String()}, {Name: "kernels", Value: t.kernels},
+	fields := []journal.Field{{Name: "model", Value: identity}, {Name: "arith", Value: t.launch.arith.String()}, {Name: "kernels", Value: t.launch.binding.String()},
 		{Name: "calibration texts", Value: lab.Identities(t.texts.calibration)}, {Name: "held-out texts", Value: lab.Identities(t.texts.heldOut)},
 		{Name: "program", Value: readBuild().String()}}
 	t.journal, err = journal.Open(journal.Options{File: t.file, Kind: "experts tune", Version: 1, Fields: fields, Restart: t.restart}, func(line []byte) error {
