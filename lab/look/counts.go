@@ -46,18 +46,6 @@ func (c *Counts) Add(p router.Path) {
 	}
 }
 
-// Merge adds other counts of the same sizes.
-func (c *Counts) Merge(o *Counts) {
-	for i, n := range o.Rows {
-		c.Rows[i] += n
-	}
-	for i := range o.Used {
-		c.Used[i] += o.Used[i]
-		c.First[i] += o.First[i]
-		c.Gate[i] += o.Gate[i]
-	}
-}
-
 // Measure says what of an expert is counted.
 type Measure int
 

@@ -11,11 +11,6 @@ type Colour struct{ R, G, B uint8 }
 // Hex is the colour as CSS writes it, #e69f00.
 func (c Colour) Hex() string { return fmt.Sprintf("#%02x%02x%02x", c.R, c.G, c.B) }
 
-// RGBA makes it a color.Color, opaque.
-func (c Colour) RGBA() (r, g, b, a uint32) {
-	return uint32(c.R) * 0x101, uint32(c.G) * 0x101, uint32(c.B) * 0x101, 0xffff
-}
-
 // Black and White are the two inks.
 var (
 	Black = Colour{}
