@@ -60,30 +60,46 @@ func Open(o Options, each func(line []byte) error) (*Journal, error) {
 	if err := os.MkdirAll(filepath.Dir(o.File), 0o755); err != nil {
 		return nil, err
 	}
+	j := &Journal{name: o.File}
+	whole, err := j.load(o, each)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", o.File, err)
+	}
+	// Whoever else has the file open appends as well, so that none writes over the other's lines.
+	if j.file, err = os.OpenFile(o.File, os.O_WRONLY|os.O_APPEND, 0o644); err != nil {
+		return nil, err
+	}
+	if whole == 0 {
+		if err := j.write(head{o.Kind, o.Version, o.Fields}); err != nil {
+			return nil, errors.Join(fmt.Errorf("%s: %w", o.File, bare(err)), j.file.Close())
+		}
+	}
+	return j, nil
+}
+
+// load reads the file, drops what is left of a torn line, and returns how many bytes stay.
+func (j *Journal) load(o Options, each func(line []byte) error) (whole int64, err error) {
 	flags := os.O_RDWR | os.O_CREATE
 	if o.Restart {
 		flags |= os.O_TRUNC
 	}
 	f, err := os.OpenFile(o.File, flags, 0o644)
 	if err != nil {
-		return nil, err
+		return 0, bare(err)
 	}
-	j := &Journal{name: o.File, file: f}
-	whole, err := j.read(f, o, each)
-	if err == nil { // what is left of a torn line goes
-		err = errors.Join(f.Truncate(whole), seek(f, whole))
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if whole, err = j.read(f, o, each); err != nil {
+		return 0, err
 	}
-	if err == nil && whole == 0 {
-		err = j.write(head{o.Kind, o.Version, o.Fields})
-	}
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: %w", o.File, err), f.Close())
-	}
-	return j, nil
+	return whole, f.Truncate(whole)
 }
 
-func seek(f *os.File, at int64) error {
-	_, err := f.Seek(at, io.SeekStart)
+// bare takes the path out of an error, for messages that name it.
+func bare(err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return path.Err
+	}
 	return err
 }
 
@@ -194,11 +210,7 @@ func (j *Journal) Add(measurement any) error {
 			j.lines++
 			return nil
 		}
-		var path *fs.PathError
-		if errors.As(j.failed, &path) { // the name stands before it already
-			j.failed = path.Err
-		}
-		j.failed = fmt.Errorf("%s: %w: the %d measurements that it has are kept: make room, and run the same command again", j.name, j.failed, j.lines)
+		j.failed = fmt.Errorf("%s: %w: the %d measurements that it has are kept: make room, and run the same command again", j.name, bare(j.failed), j.lines)
 	}
 	return j.failed
 }

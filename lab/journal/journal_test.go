@@ -142,6 +142,26 @@ func TestJournalOfSomethingElse(t *testing.T) {
 	}
 }
 
+// TestJournalOfTwo: two that are at work at a time lose nothing of each other.
+func TestJournalOfTwo(t *testing.T) {
+	o := options(t)
+	a, _ := open(t, o)
+	b, _ := open(t, o)
+	for n := range 5 {
+		if err := errors.Join(a.Add(n), b.Add(10+n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(a.Close(), b.Close()); err != nil {
+		t.Fatal(err)
+	}
+	j, list := open(t, o)
+	defer j.Close()
+	if slices.Sort(list); fmt.Sprint(list) != "[0 1 2 3 4 10 11 12 13 14]" {
+		t.Errorf("%v", list)
+	}
+}
+
 // full is a disk that has so much room.
 type full struct {
 	room int
