@@ -90,7 +90,7 @@ func TestSweep(t *testing.T) {
 		t.Errorf("again: %s%s\nwant %s", again.err, got, want)
 	}
 	other := troupe(t, "", sweepArgs(texts, dir, "--arith", "exact")...)
-	if other.code != exitFailed || !strings.Contains(other.err, "was measured with arith int8, and now it is exact") || !strings.Contains(other.err, "--restart") {
+	if other.code != exitFailed || !strings.Contains(other.err, "was measured with arith int8, and now it is arith exact") || !strings.Contains(other.err, "--restart") {
 		t.Errorf("other settings: exit %d: %s", other.code, other.err)
 	}
 	exact := troupe(t, "", sweepArgs(texts, dir, "--arith", "exact", "--restart", "--json", "--stages", "2", "--max-batch", "3", "--streams", "2")...).ok(t)

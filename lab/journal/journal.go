@@ -181,13 +181,13 @@ func (o *Options) fits(line []byte) error {
 	if h.Journal != o.Kind || h.Version != o.Version {
 		return differs("holds %q, version %d, want %q, version %d", clip(h.Journal), h.Version, o.Kind, o.Version)
 	}
+	for i := range min(len(h.Measured), len(o.Fields)) {
+		if got, want := h.Measured[i], o.Fields[i]; got != want {
+			return differs("was measured with %s %s, and now it is %s %s", clip(got.Name), clip(got.Value), clip(want.Name), clip(want.Value))
+		}
+	}
 	if len(h.Measured) != len(o.Fields) {
 		return differs("was measured with %d settings, and now there are %d", len(h.Measured), len(o.Fields))
-	}
-	for i, want := range o.Fields {
-		if got := h.Measured[i]; got != want {
-			return differs("was measured with %s %s, and now it is %s", clip(got.Name), clip(got.Value), clip(want.Value))
-		}
 	}
 	return nil
 }

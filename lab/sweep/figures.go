@@ -167,6 +167,9 @@ func (r *Report) changes() *plot.Chart {
 		})}
 }
 
+// maxLines is how many names fit beside a figure.
+const maxLines = 20
+
 // domains compares each domain with itself under the default policy: levels lie too far apart.
 func (r *Report) domains() *plot.Chart {
 	rows, _ := r.shown()
@@ -174,9 +177,13 @@ func (r *Report) domains() *plot.Chart {
 	if len(counts) < 2 || len(r.Domains) == 0 {
 		return nil
 	}
-	c := &plot.Chart{Title: "Perplexity by domain and experts", Note: r.note("; against experts " + r.Default),
+	note := "; against experts " + r.Default
+	if n := len(r.Domains); n > maxLines {
+		note += fmt.Sprintf("; the first %d of %d domains", maxLines, n)
+	}
+	c := &plot.Chart{Title: "Perplexity by domain and experts", Note: r.note(note),
 		X: expertsAxis, Y: "change of perplexity (%)", WholeX: true}
-	for _, name := range r.Domains {
+	for _, name := range r.Domains[:min(len(r.Domains), maxLines)] {
 		s := plot.Series{Name: name, Line: true}
 		for _, row := range counts {
 			s.X, s.Y = append(s.X, experts(row)), append(s.Y, row.Domains[name].Change)

@@ -104,8 +104,13 @@ func (s *Sweep) Fields() ([]journal.Field, error) {
 	if err != nil {
 		return nil, err
 	}
+	tokens := 0
+	for i := range s.Documents {
+		tokens += s.Documents[i].Judged()
+	}
 	fields := []journal.Field{
-		{Name: "model", Value: identity}, {Name: "arith", Value: s.Arith.String()}, {Name: "texts", Value: lab.Identities(s.Documents)},
+		{Name: "model", Value: identity}, {Name: "arith", Value: s.Arith.String()},
+		{Name: "text", Value: several(tokens, "token") + " of " + several(len(s.Documents), "document")}, {Name: "texts", Value: lab.Identities(s.Documents)},
 		{Name: "default", Value: s.Default.String()}, {Name: "comparing", Value: fmt.Sprint(s.Compare)}, {Name: "trial", Value: s.Trial.String()},
 		{Name: "number of policies", Value: fmt.Sprint(len(s.variants))},
 	}
