@@ -104,9 +104,9 @@ func TestJournalOfSomethingElse(t *testing.T) {
 	}
 	for want, change := range map[string]func(*Options){
 		"was measured with arith exact, and now it is arith int8: give the same settings": func(o *Options) { o.Fields = []Field{{"model", "abc"}, {"arith", "int8"}} },
-		"was measured with 2 settings, and now there are 1":                         func(o *Options) { o.Fields = o.Fields[:1] },
-		`holds "test", version 1, want "other", version 1`:                          func(o *Options) { o.Kind = "other" },
-		`version 1, want "test", version 2`:                                         func(o *Options) { o.Version = 2 },
+		"was measured with 2 settings, and now there are 1":                               func(o *Options) { o.Fields = o.Fields[:1] },
+		`holds "test", version 1, want "other", version 1`:                                func(o *Options) { o.Kind = "other" },
+		`version 1, want "test", version 2`:                                               func(o *Options) { o.Version = 2 },
 	} {
 		other := o
 		change(&other)

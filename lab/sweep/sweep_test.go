@@ -340,7 +340,7 @@ func TestSpeedOf(t *testing.T) {
 	if v := speedOf(begin, [][]time.Time{at(1, 2, 3, 4), at(2, 3, 4, 6)}, 10); v != (speed{10, 2}) {
 		t.Errorf("two streams: %v", v)
 	}
-	if v := speedOf(begin, [][]time.Time{at(1, 2), at(3, 4)}, 10); v.decode != 0 {
+	if v := speedOf(begin, [][]time.Time{at(1, 2), at(3, 5)}, 10); v.decode != 0.5 {
 		t.Errorf("streams one after the other: %v", v)
 	}
 }

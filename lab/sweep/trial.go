@@ -156,30 +156,50 @@ func arrivals(ctx context.Context, e *actors.Engine, r sched.Request) ([]time.Ti
 }
 
 // speedOf: prefill is all prompts by the time until each stream has its first token; decode is the tokens that came
-// while all streams went on, from then until the first has its last.
+// while all streams went on, from then until the first has its last. Where one was over before another began, decode is all
+// tokens but the first of each stream, by the time from the first token to the last.
 func speedOf(begin time.Time, times [][]time.Time, prompt int) (v speed) {
-	first, last := times[0][0], times[0][len(times[0])-1]
+	early, late := times[0][0], times[0][0]                           // first tokens
+	end, last := times[0][len(times[0])-1], times[0][len(times[0])-1] // last tokens
 	for _, t := range times {
-		if t[0].After(first) {
-			first = t[0]
-		}
-		if end := t[len(t)-1]; end.Before(last) {
-			last = end
-		}
+		first, final := t[0], t[len(t)-1]
+		early, late = earlier(early, first), later(late, first)
+		end, last = earlier(end, final), later(last, final)
 	}
-	if took := first.Sub(begin).Seconds(); took > 0 {
-		v.prefill = float64(prompt*len(times)) / took
-	}
-	n := 0
+	v.prefill = rate(prompt*len(times), late.Sub(begin))
+	n, all := 0, 0
 	for _, t := range times {
+		all += len(t) - 1
 		for _, at := range t {
-			if at.After(first) && !at.After(last) {
+			if at.After(late) && !at.After(end) {
 				n++
 			}
 		}
 	}
-	if took := last.Sub(first).Seconds(); took > 0 {
-		v.decode = float64(n) / took
+	if v.decode = rate(n, end.Sub(late)); v.decode == 0 {
+		v.decode = rate(all, last.Sub(early))
 	}
 	return v
+}
+
+// rate is so many in a second; 0 without a time.
+func rate(n int, took time.Duration) float64 {
+	if took <= 0 {
+		return 0
+	}
+	return float64(n) / took.Seconds()
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
