@@ -12,6 +12,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"troupe/kernels"
 	"troupe/lab"
 	"troupe/lab/journal"
 	"troupe/lab/sweep"
@@ -87,8 +88,11 @@ type sweeping struct {
 }
 
 func (p *program) sweep(c *cli.Context) (err error) {
-	s := &sweeping{program: p, dir: c.String("out"), restart: c.Bool("restart"), kernels: c.String("kernels")}
+	s := &sweeping{program: p, dir: c.String("out"), restart: c.Bool("restart")}
 	if s.launch, err = p.readLaunch(c); err != nil {
+		return err
+	}
+	if s.kernels, err = s.launch.kernelNames(); err != nil {
 		return err
 	}
 	if err := s.read(c); err != nil {
@@ -347,11 +351,20 @@ func (s *sweeping) run(ctx context.Context, session *session) (sweep.Report, err
 		return sweep.Report{}, err
 	}
 	r := measured.Report()
-	r.Model, r.Kernels, r.Devices, r.Texts = s.launch.dir.name, s.launch.binding.String(), s.devices(), s.files
+	r.Model, r.Kernels, r.Devices, r.Texts = s.launch.dir.name, s.kernels, s.devices(), s.files
 	if r.Identity, err = lab.Identity(s.options.Model, s.options.Weights); err != nil {
 		return r, err
 	}
 	return r, nil
+}
+
+// kernelNames is the binding, or where it leaves the choice to the machine the library of experts.
+func (l *launch) kernelNames() (string, error) {
+	if text := l.binding.String(); text != "" {
+		return text, nil
+	}
+	v, err := kernels.Find(l.binding.Library(kernels.Expert, 0))
+	return v.Name, err
 }
 
 func (s *sweeping) devices() string {
@@ -367,7 +380,7 @@ func (s *sweeping) openJournal(measured *sweep.Sweep) (*journal.Journal, error) 
 	if err != nil {
 		return nil, err
 	}
-	fields = append(fields, journal.Field{Name: "kernels", Value: s.launch.binding.String()}, journal.Field{Name: "devices", Value: s.devices()},
+	fields = append(fields, journal.Field{Name: "kernels", Value: s.kernels}, journal.Field{Name: "devices", Value: s.devices()},
 		journal.Field{Name: "program", Value: readBuild().String()})
 	return journal.Open(journal.Options{File: filepath.Join(s.dir, "measurements.jsonl"), Kind: "experts sweep", Version: sweep.Version,
 		Fields: fields, Restart: s.restart}, measured.Take)

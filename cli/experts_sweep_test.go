@@ -83,7 +83,11 @@ func TestSweep(t *testing.T) {
 	if raw, err = os.ReadFile(filepath.Join(dir, "sweep.json")); err != nil {
 		t.Fatal(err)
 	}
-	want := withoutSpeeds(t, sweepReport(t, string(raw)))
+	first := sweepReport(t, string(raw))
+	if first.Kernels == "" || first.Devices == "" || first.Identity == "" || first.Model != "the embedded demo" || len(first.Texts) != 1 {
+		t.Errorf("%+v", first)
+	}
+	want := withoutSpeeds(t, first)
 
 	again := troupe(t, "", sweepArgs(texts, dir, "--json")...).ok(t)
 	if got := withoutSpeeds(t, sweepReport(t, again.out)); got != want || !strings.Contains(again.err, "20 of 20 measurements are there") {
