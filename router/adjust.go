@@ -1,6 +1,9 @@
 package router
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // adjust is the softmax of the row's router logits divided by the temperature, with noise on them:
 // p'(e) ∝ p(e)^(1/T) · exp(noise(e)). It is in float64, by exp and log of this package: those of the standard
@@ -8,12 +11,12 @@ import "math"
 func (r *Rule) adjust(probs []float32, at Place, s *scratch) []float32 {
 	s.logs, s.probs = resize(s.logs, len(probs)), resize(s.probs, len(probs))
 	g := newStream(r.Seed, at)
-	most := math.Inf(-1)
+	first, most := ln(float64(slices.Max(probs))), math.Inf(-1)
 	for e, p := range probs {
 		if p-p != 0 {
 			return probs // not finite: topK says so
 		}
-		s.logs[e] = ln(float64(p))
+		s.logs[e] = ln(float64(p)) - first // so that however low a temperature leaves the largest one at 0
 		if r.Temperature > 0 {
 			s.logs[e] /= r.Temperature
 		}

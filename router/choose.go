@@ -1,6 +1,7 @@
 package router
 
 import (
+	"cmp"
 	"math/bits"
 	"slices"
 )
@@ -17,6 +18,7 @@ type scratch struct {
 	probs []float32
 	logs  []float64
 	taken []bool   // by expert
+	masks []bool   // by expert
 	free  []int32  // experts
 	rest  []Choice // not chosen
 }
@@ -59,12 +61,17 @@ func (r *Rule) take(ranked []Choice, at Place, s *scratch) {
 	for _, e := range r.Force {
 		s.taken[e] = true
 	}
-	n := r.count(ranked) - len(r.Force)
+	s.masks = resize(s.masks, len(ranked))
+	clear(s.masks)
+	for _, e := range r.Mask {
+		s.masks[e] = true
+	}
+	n := r.count(ranked, s.masks) - len(r.Force)
 	s.free = s.free[:0]
 	switch r.How {
 	case Random, RoundRobin:
 		for e := range ranked { // in order of experts
-			s.free = r.ifFree(s.free, int32(e), s)
+			s.ifFree(int32(e))
 		}
 		if r.How == Random {
 			shuffle(s.free, n, r.Seed, at)
@@ -73,7 +80,7 @@ func (r *Rule) take(ranked []Choice, at Place, s *scratch) {
 		}
 	default:
 		for _, c := range ranked {
-			s.free = r.ifFree(s.free, c.Expert, s)
+			s.ifFree(c.Expert)
 		}
 	}
 	for _, e := range s.free[:min(max(n, 0), len(s.free))] {
@@ -81,31 +88,21 @@ func (r *Rule) take(ranked []Choice, at Place, s *scratch) {
 	}
 }
 
-// ifFree appends an expert that is neither forced nor masked.
-func (r *Rule) ifFree(list []int32, e int32, s *scratch) []int32 {
-	if s.taken[e] || r.masked(e) {
-		return list
+// ifFree takes note of an expert that is neither forced nor masked.
+func (s *scratch) ifFree(e int32) {
+	if !s.taken[e] && !s.masks[e] {
+		s.free = append(s.free, e)
 	}
-	return append(list, e)
-}
-
-func (r *Rule) masked(e int32) bool {
-	for _, m := range r.Mask {
-		if m == int(e) {
-			return true
-		}
-	}
-	return false
 }
 
 // count is how many experts a row gets, forced ones included.
-func (r *Rule) count(ranked []Choice) int {
+func (r *Rule) count(ranked []Choice, masks []bool) int {
 	n := r.Count
 	switch r.How {
 	case TopP:
-		n = r.reaching(ranked)
+		n = r.reaching(ranked, masks)
 	case Threshold:
-		n = r.above(ranked)
+		n = r.above(ranked, masks)
 	default:
 		return n
 	}
@@ -116,15 +113,15 @@ func (r *Rule) count(ranked []Choice) int {
 }
 
 // reaching is how many of the likeliest it takes to come to Share of the sum.
-func (r *Rule) reaching(ranked []Choice) (n int) {
+func (r *Rule) reaching(ranked []Choice, masks []bool) (n int) {
 	total, sum := 0.0, 0.0
 	for _, c := range ranked {
-		if !r.masked(c.Expert) {
+		if !masks[c.Expert] {
 			total += float64(c.Gate)
 		}
 	}
 	for _, c := range ranked {
-		if r.masked(c.Expert) {
+		if masks[c.Expert] {
 			continue
 		}
 		n++
@@ -136,10 +133,10 @@ func (r *Rule) reaching(ranked []Choice) (n int) {
 }
 
 // above is how many are at least Share times as likely as the likeliest.
-func (r *Rule) above(ranked []Choice) (n int) {
+func (r *Rule) above(ranked []Choice, masks []bool) (n int) {
 	least := 0.0
 	for _, c := range ranked {
-		if r.masked(c.Expert) {
+		if masks[c.Expert] {
 			continue
 		}
 		if n == 0 {
@@ -182,10 +179,9 @@ func renormalise(gates []Choice) {
 
 // computes is the expert that computes what was chosen for one.
 func (r *Rule) computes(e int32) int32 {
-	for _, p := range r.Replace {
-		if p.From == int(e) {
-			return int32(p.To)
-		}
+	at, found := slices.BinarySearchFunc(r.Replace, int(e), func(p Replacement, e int) int { return cmp.Compare(p.From, e) })
+	if found {
+		return int32(r.Replace[at].To)
 	}
 	return e
 }

@@ -131,6 +131,11 @@ func TestAdjust(t *testing.T) {
 	if got := (&Rule{Temperature: 2}).adjust([]float32{1, 0}, Place{}, &scratch{}); got[0] != 1 || got[1] != 0 {
 		t.Errorf("a probability of 0 becomes %v", got)
 	}
+	for _, rule := range []Rule{{Temperature: 1e-310}, {Temperature: 5e-324, Noise: maxNoise}} {
+		if got := rule.adjust([]float32{.2, .5, .3}, Place{}, &scratch{}); got[0] != 0 || got[1] != 1 || got[2] != 0 {
+			t.Errorf("temperature %v: %v, want the likeliest alone", rule.Temperature, got)
+		}
+	}
 	nan := []float32{float32(math.NaN()), 1}
 	if _, err := (&Rule{Count: 1, Noise: 1}).choose(nan, Place{}, nil, &scratch{}); err == nil {
 		t.Error("NaN is chosen from")

@@ -33,21 +33,24 @@ type Counters struct {
 	Experts int             // of a layer
 	Layers  []LayerCounters // of the model; those that are counted elsewhere are zero
 
-	mark  []uint32 // [experts]: stamp where the row at hand has chosen the expert
-	stamp uint32
+	mark     []uint32 // [experts]: stamp where the row at hand has chosen the expert
+	stamp    uint32
+	distinct []int32 // room for [experts]: of the row at hand, each once
 }
 
 // LayerCounters are those of a layer. "Probabilities" are the router's softmax over all experts of the layer, whatever
 // the policy makes of it.
 type LayerCounters struct {
-	Rows       uint64   // tokens
-	Undefined  uint64   // rows whose probabilities are not finite; they are counted nowhere else
-	Used       []uint64 // [experts]: rows that used the expert
-	Mass       []Sum    // [experts]: gates, the weights with which the expert's outputs were added
-	Counts     []uint64 // [experts+1]: rows by how many experts they used
-	Entropy    Sum      // of the probabilities, nats
-	Margin     Sum      // probability of the last chosen expert less that of the best one left out; below 0 where a policy has passed a better one over
-	MarginRows uint64   // rows that left an expert out, and have a margin
+	Rows      uint64   // tokens
+	Undefined uint64   // rows whose probabilities are not finite; they are counted nowhere else
+	Used      []uint64 // [experts]: rows that used the expert
+	Mass      []Sum    // [experts]: gates, the weights with which the expert's outputs were added
+	// Counts is [experts+1]: rows by how many experts they chose. One that computed for several (Rule.Replace) counts as
+	// many here, and once in Used and Together.
+	Counts     []uint64
+	Entropy    Sum    // of the probabilities, nats
+	Margin     Sum    // probability of the last chosen expert less that of the best one left out; below 0 where a policy has passed a better one over
+	MarginRows uint64 // rows that left an expert out, and have a margin
 	// Ratio is the second largest probability by the largest, in bins of 1/16; 1 belongs to the last bin. Layers
 	// of one expert have none.
 	Ratio [RatioBins]uint64
@@ -58,7 +61,7 @@ type LayerCounters struct {
 
 // NewCounters makes counters for the layers lo to hi-1 of a model.
 func NewCounters(layers, experts, lo, hi int) *Counters {
-	c := &Counters{Experts: experts, Layers: make([]LayerCounters, layers), mark: make([]uint32, experts)}
+	c := &Counters{Experts: experts, Layers: make([]LayerCounters, layers), mark: make([]uint32, experts), distinct: make([]int32, 0, experts)}
 	for i := lo; i < hi; i++ {
 		c.Layers[i] = newLayer(experts)
 	}
@@ -89,7 +92,7 @@ func (c *Counters) Count(layer int, probs []float32, r *Routing, skip []int32) {
 
 // row counts one row: experts and gates are what it uses, by rank.
 func (c *Counters) row(l *LayerCounters, probs []float32, experts []int32, gates []float32) {
-	c.choose(experts)
+	distinct := c.choose(experts)
 	entropy, first, second, out := float32(0), float32(0), float32(0), float32(0)
 	for e, p := range probs {
 		entropy -= p * log(p)
@@ -115,31 +118,36 @@ func (c *Counters) row(l *LayerCounters, probs []float32, experts []int32, gates
 		l.MarginRows++
 	}
 	for i, e := range experts {
-		l.Used[e]++
 		l.Mass[e].add(gates[i])
 	}
+	for _, e := range distinct {
+		l.Used[e]++
+	}
 	if l.Together != nil {
-		l.pairs(experts)
+		l.pairs(distinct)
 	}
 }
 
-// choose marks the experts of a row.
-func (c *Counters) choose(experts []int32) {
+// choose marks the experts of a row, and lists each once.
+func (c *Counters) choose(experts []int32) (distinct []int32) {
 	if c.stamp++; c.stamp == 0 { // after 2^32 rows old marks could be taken for new ones
 		clear(c.mark)
 		c.stamp = 1
 	}
+	distinct = c.distinct[:0]
 	for _, e := range experts {
-		c.mark[e] = c.stamp
+		if c.mark[e] != c.stamp {
+			c.mark[e] = c.stamp
+			distinct = append(distinct, e)
+		}
 	}
+	return distinct
 }
 
 func (l *LayerCounters) pairs(experts []int32) {
 	for i, a := range experts {
 		for _, b := range experts[:i] {
-			if a != b {
-				l.Together[pairAt(int(a), int(b))]++
-			}
+			l.Together[pairAt(int(a), int(b))]++
 		}
 	}
 }
@@ -168,11 +176,11 @@ func (l *LayerCounters) MeanEntropy() float64 { return mean(l.Entropy.Float(), l
 // MeanMargin is that of the rows that left an expert out.
 func (l *LayerCounters) MeanMargin() float64 { return mean(l.Margin.Float(), l.MarginRows) }
 
-// MeanCount is how many experts a row used.
+// MeanCount is how many experts a row chose.
 func (l *LayerCounters) MeanCount() float64 {
 	sum := uint64(0)
-	for _, n := range l.Used {
-		sum += n
+	for n, rows := range l.Counts {
+		sum += uint64(n) * rows
 	}
 	return mean(float64(sum), l.Rows)
 }

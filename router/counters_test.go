@@ -54,9 +54,12 @@ func recounted(probs []float32, r *Routing, experts int) recount {
 			c.margin += float64(p[chosen[len(chosen)-1]]) - left
 		}
 		for i, a := range chosen {
-			c.used[a]++
 			c.mass[a] += float64(gates[i])
-			for _, b := range chosen {
+		}
+		distinct := slices.Compact(slices.Sorted(slices.Values(chosen)))
+		for _, a := range distinct {
+			c.used[a]++
+			for _, b := range distinct {
 				c.together[[2]int{int(a), int(b)}]++
 			}
 		}
@@ -73,7 +76,8 @@ func TestCountersAgreeWithARecount(t *testing.T) {
 	rng := rand.New(rand.NewPCG(11, 12))
 	for range 60 {
 		experts, rows := 1+rng.IntN(20), 1+rng.IntN(60)
-		rules := []Rule{{Count: 1 + rng.IntN(experts)}, {Count: 1 + rng.IntN(experts)}, {How: Random, Count: 1 + rng.IntN(experts)}}
+		rules := []Rule{{Count: 1 + rng.IntN(experts)}, {Count: 1 + rng.IntN(experts)}, {How: Random, Count: 1 + rng.IntN(experts)},
+			{Count: experts, Replace: []Replacement{{0, experts - 1}, {experts / 2, 0}}[:1+experts/4%2]}} // one computes for several
 		probs, r := countedRows(t, rng, rows, experts, rules...)
 		c := NewCounters(3, experts, 1, 2)
 		c.Count(1, probs, r, nil)

@@ -101,10 +101,13 @@ func parts(spec string) (list []string) {
 	return list
 }
 
-// cutLayers cuts "0-2:" or "5:" off a part.
+// cutLayers cuts "0-2:" or "5:" off a part. It looks no further than at the first sign that names no layer, so that
+// a long part may be cut at each of its commas.
 func cutLayers(part string) (layers, rest string, ok bool) {
-	layers, rest, ok = strings.Cut(part, ":")
-	return layers, rest, ok && strings.Trim(layers, "0123456789- ") == ""
+	rest = strings.TrimLeft(part, "0123456789- ")
+	layers = part[:len(part)-len(rest)]
+	rest, ok = strings.CutPrefix(rest, ":")
+	return layers, rest, ok
 }
 
 // layersOf reads the layers of a part; first is -1 where none are named.

@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 )
 
 var sizes = Sizes{Layers: 6, Experts: 8, Selected: 2}
@@ -147,6 +148,26 @@ func TestParseRefuses(t *testing.T) {
 		if len(err.Error()) > 600 {
 			t.Errorf("%.100q: an error of %d bytes", tt.spec, len(err.Error()))
 		}
+	}
+}
+
+// Long texts are read in time that grows with their length alone: anyone may send one.
+func TestParseLongTexts(t *testing.T) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for _, piece := range []string{",", "1,", ", ", ";", "+", "0:1,", "1 ,:"} {
+			for _, tail := range []string{"", "x:", ":2"} {
+				if _, err := Parse(strings.Repeat(piece, maxSpec/len(piece)-1)+tail, sizes); err == nil {
+					t.Errorf("%q many times is a policy", piece)
+				}
+			}
+		}
+	}()
+	select {
+	case <-done:
+	case <-time.After(20 * time.Second):
+		t.Error("a text of 1 MiB is still being read")
 	}
 }
 

@@ -124,8 +124,9 @@ func (r *Rule) fitLists(experts int) error {
 	if len(r.Mask) == experts {
 		return fmt.Errorf("mask: all %d experts are masked, want one left at least", experts)
 	}
+	masked := func(e int) bool { _, found := slices.BinarySearch(r.Mask, e); return found }
 	for _, e := range r.Force {
-		if slices.Contains(r.Mask, e) {
+		if masked(e) {
 			return fmt.Errorf("expert %d is both masked and forced", e)
 		}
 	}
@@ -136,7 +137,7 @@ func (r *Rule) fitLists(experts int) error {
 			return fmt.Errorf("replace %d>%d, want experts 0 to %d", p.From, p.To, experts-1)
 		case p.From <= last:
 			return fmt.Errorf("replace: expert %d is replaced twice", p.From)
-		case slices.Contains(r.Mask, p.To):
+		case masked(p.To):
 			return fmt.Errorf("replace %d>%d: expert %d is masked", p.From, p.To, p.To)
 		}
 		last = p.From

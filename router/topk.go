@@ -1,6 +1,10 @@
 package router
 
-import "fmt"
+import (
+	"cmp"
+	"fmt"
+	"slices"
+)
 
 // Choice is one expert chosen for a row, and the weight of its output in the row's sum.
 type Choice struct {
@@ -22,6 +26,10 @@ func topK(probs []float32, k int, best []Choice) ([]Choice, error) {
 		if p-p != 0 { // NaN or infinite
 			return best[:0], fmt.Errorf("expert %d: probability %v, want a number: the row's hidden state is not finite", e, p)
 		}
+		if k > mostInserted {
+			best = append(best, Choice{Expert: int32(e), Gate: p})
+			continue
+		}
 		if len(best) == k {
 			if p <= best[k-1].Gate {
 				continue
@@ -35,5 +43,16 @@ func topK(probs []float32, k int, best []Choice) ([]Choice, error) {
 		}
 		best[i] = Choice{Expert: int32(e), Gate: p}
 	}
-	return best, nil
+	if k > mostInserted {
+		slices.SortFunc(best, likelier)
+	}
+	return best[:k], nil
+}
+
+// mostInserted is up to where inserting one by one is faster than sorting all.
+const mostInserted = 64
+
+// likelier orders choices, best first, ties to the lower index.
+func likelier(a, b Choice) int {
+	return cmp.Or(cmp.Compare(b.Gate, a.Gate), cmp.Compare(a.Expert, b.Expert))
 }

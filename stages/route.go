@@ -22,13 +22,14 @@ func (b *Batch) Route(probs kernels.Slot, layer int) ([]router.Group, error) {
 	r.Reset(experts)
 	for i := range rows.N {
 		rule := b.Policies[rows.Seq[i]].Rule(layer)
-		if k := rule.Most(experts); k < 1 || k > min(experts, b.limits.Experts) {
+		k := rule.Most(experts)
+		if k < 1 || k > min(experts, b.limits.Experts) {
 			return nil, fmt.Errorf("router of layer %d: batch %d: row %d: %d experts, want 1 to %d: ask for fewer in the request's policy",
 				layer, b.ID, i, k, min(experts, b.limits.Experts))
 		}
 		at := router.Place{Layer: layer, Position: int(max(rows.Pos[i]-rows.First[i], 0))}
 		if err := r.Add(p[i*experts:(i+1)*experts], rule, at); err != nil {
-			addUndefined(r, max(1, rule.Count))
+			addUndefined(r, min(max(1, rule.Count), k))
 		}
 	}
 	b.setPairs(len(r.Expert))

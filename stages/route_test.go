@@ -75,6 +75,19 @@ func TestRoute(t *testing.T) {
 	}
 }
 
+// A row that is not finite takes no more pairs than its rule allows, so that a full batch has room for it.
+func TestRouteUndefinedStaysWithinTheRule(t *testing.T) {
+	nan := float32(math.NaN())
+	p := router.Of(router.Rule{How: router.TopP, Share: 0.5, Count: 3, Max: 1})
+	if err := p.Fits(router.Sizes{Layers: 2, Experts: 3, Selected: 2}); err != nil {
+		t.Fatal(err)
+	}
+	b := routed(t, Limits{Rows: 2, Draws: 1, Sequences: 2, Experts: 1}, [][]float32{{nan, 1, 1}, {1, nan, 1}}, []router.Policy{p, p})
+	if _, err := b.Route(0, 1); err != nil || len(b.Routing.Expert) != 2 {
+		t.Errorf("%d pairs, %v, want one for each of 2 rows", len(b.Routing.Expert), err)
+	}
+}
+
 func TestRouteRefuses(t *testing.T) {
 	for _, tt := range []struct {
 		k, limit int
