@@ -109,7 +109,7 @@ func TestPruneTo(t *testing.T) {
 	texts := sampleTexts(t, 8, 150)
 	file := filepath.Join(t.TempDir(), "pruned.json")
 	kept := map[string]bool{}
-	for _, by := range []string{"naee", "naee-greedy", "reap", "ean", "frequency", "router"} {
+	for _, by := range []string{"naee", "naee-direction", "naee-greedy", "reap", "ean", "frequency", "router"} {
 		args := []string{"experts", "prune", "--to", "6", "--by", by, "--text", texts, "--arith", "exact", "--out", file}
 		out := ""
 		if by == "naee" {
@@ -138,7 +138,7 @@ func TestPruneTo(t *testing.T) {
 		}
 	}
 	if len(kept) < 4 {
-		t.Errorf("6 methods keep %d different sets", len(kept))
+		t.Errorf("7 methods keep %d different sets", len(kept))
 	}
 	table := troupe(t, "", "experts", "prune", "--to", "2", "--by", "reap", "--text", texts, "--overlay", file).ok(t)
 	if !strings.Contains(table.out, "total") || !strings.Contains(table.out, "weights") || !strings.Contains(table.err, "2 of 6 experts, after with 2 of 2") {

@@ -17,14 +17,16 @@ func (p *program) pruneCommand() *cli.Command {
 --keep, or the others by --drop, or --to N has them found from a text.` + byLayer + `
 --to N keeps in every layer the N experts that --by finds:
 
-naee         exact search: the subset that changes the layer's output least
-             (arXiv 2402.14800), of at most 20,000 subsets
-naee-greedy  the same, one expert after the other, a pass over the text for each
-reap         by gate times length of the output, mean over tokens that chose it
-             (arXiv 2510.13999)
-ean          by the sum of lengths of the output (expert activation norm)
-frequency    by how many tokens chose the expert
-router       by the sum of the router's probabilities
+naee            exact search: the subset that changes the layer's output least
+                (arXiv 2402.14800), of at most 20,000 subsets
+naee-direction  the same for outputs brought to length 1, as the norm behind
+                the experts sees them
+naee-greedy     naee, one expert after the other, a pass over the text for each
+reap            by gate times length of the output, mean over tokens that chose
+                it (arXiv 2510.13999)
+ean             by the sum of lengths of the output (expert activation norm)
+frequency       by how many tokens chose the expert
+router          by the sum of the router's probabilities
 
 The perplexity before and after is that of held-out documents, every other one
 of --text if no file is named. Without --out the overlay is not written.

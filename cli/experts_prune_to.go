@@ -47,8 +47,8 @@ func (p *program) readPruning(c *cli.Context) (*pruning, error) {
 	if r.keep = c.Int("to"); r.keep < 1 || r.keep >= r.sizes.Experts {
 		return nil, badFlag("to", fmt.Errorf("%d of %d experts, want 1 to %d", r.keep, r.sizes.Experts, r.sizes.Experts-1))
 	}
-	if r.method == saliency.NAEE {
-		if r.exact, err = saliency.NewExact(r.sizes, r.keep); err != nil {
+	if r.method == saliency.NAEE || r.method == saliency.NAEEDirection {
+		if r.exact, err = saliency.NewExact(r.sizes, r.keep, r.method); err != nil {
 			return nil, badFlag("by", err)
 		}
 	}
@@ -77,7 +77,7 @@ func (r *pruning) choose(ctx context.Context) ([]saliency.Choice, error) {
 			left--
 			return pass(fmt.Sprintf("down to %d experts", left), take)
 		})
-	case saliency.NAEE:
+	case saliency.NAEE, saliency.NAEEDirection:
 		if err := pass("judging subsets", r.exact.Take); err != nil {
 			return nil, err
 		}

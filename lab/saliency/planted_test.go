@@ -87,13 +87,15 @@ func see(t *testing.T, w stages.Weights, take observe.Take) {
 func TestMethodsFindWhatIsPlantedInAModel(t *testing.T) {
 	w, sizes := plantedToy(), router.Sizes{Layers: 3, Experts: 5, Selected: 2}
 	scorer := NewScorer(sizes)
-	exact, err := NewExact(sizes, 3)
-	if err != nil {
-		t.Fatal(err)
+	exact, err := NewExact(sizes, 3, NAEE)
+	direction, other := NewExact(sizes, 3, NAEEDirection)
+	if err != nil || other != nil {
+		t.Fatal(err, other)
 	}
 	see(t, w, func(layer int, tok *observe.Token) {
 		scorer.Take(layer, tok)
 		exact.Take(layer, tok)
+		direction.Take(layer, tok)
 	})
 	greedy, err := Greedy(sizes, 3, func(take observe.Take) error { see(t, w, take); return nil })
 	if err != nil {
@@ -105,6 +107,8 @@ func TestMethodsFindWhatIsPlantedInAModel(t *testing.T) {
 			switch m {
 			case NAEE:
 				kept = exact.Best(l).Kept
+			case NAEEDirection:
+				kept = direction.Best(l).Kept
 			case NAEEGreedy:
 				kept = greedy[l].Kept
 			default:

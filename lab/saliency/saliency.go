@@ -19,19 +19,24 @@ type Method string
 
 // Methods of scores are one pass; those of search look at the experts that are left together.
 const (
-	NAEE       Method = "naee"        // exact search: Lu et al. 2024, arXiv 2402.14800
-	NAEEGreedy Method = "naee-greedy" // the same loss, one expert taken out after the other
-	REAP       Method = "reap"        // mean of gate times norm of the output: Lasby et al. 2025, arXiv 2510.13999
-	EAN        Method = "ean"         // sum of norms of the output (expert activation norm)
-	Frequency  Method = "frequency"   // tokens that chose the expert
-	Router     Method = "router"      // sum of the router's probabilities
+	NAEE Method = "naee" // exact search: Lu et al. 2024, arXiv 2402.14800
+	// NAEEDirection is NAEE of outputs brought to length 1, as a norm behind the experts sees them: tokens whose outputs
+	// are long count no more than others.
+	NAEEDirection Method = "naee-direction"
+	NAEEGreedy    Method = "naee-greedy" // the same loss, one expert taken out after the other
+	REAP          Method = "reap"        // mean of gate times norm of the output: Lasby et al. 2025, arXiv 2510.13999
+	EAN           Method = "ean"         // sum of norms of the output (expert activation norm)
+	Frequency     Method = "frequency"   // tokens that chose the expert
+	Router        Method = "router"      // sum of the router's probabilities
 )
 
 // Methods lists all of them, the better ones first.
-func Methods() []Method { return []Method{NAEE, NAEEGreedy, REAP, EAN, Frequency, Router} }
+func Methods() []Method {
+	return []Method{NAEE, NAEEDirection, NAEEGreedy, REAP, EAN, Frequency, Router}
+}
 
 // Searches tells that a method judges subsets; [Layer.Score] has no value for it.
-func (m Method) Searches() bool { return m == NAEE || m == NAEEGreedy }
+func (m Method) Searches() bool { return m == NAEE || m == NAEEDirection || m == NAEEGreedy }
 
 // Expert is what the tokens of a text say about an expert. "Chosen" is by the policy that the tokens ran under.
 type Expert struct {

@@ -53,7 +53,9 @@ func tokens(seed uint64, count, n, k, useless int) (list []observe.Token) {
 }
 
 // naive computes ‖F − F_S‖ as it stands in words.
-func naive(t *observe.Token, in func(e int32) bool, k int) float64 {
+func naive(t *observe.Token, in func(e int32) bool, k int) float64 { return naiveBy(NAEE, t, in, k) }
+
+func naiveBy(by Method, t *observe.Token, in func(e int32) bool, k int) float64 {
 	mix := func(in func(e int32) bool) (y [emb]float64) {
 		type pick struct {
 			gate   float64
@@ -77,6 +79,12 @@ func naive(t *observe.Token, in func(e int32) bool, k int) float64 {
 		return y
 	}
 	a, b, sum := mix(func(int32) bool { return true }), mix(in), 0.0
+	if by == NAEEDirection {
+		x, y := math.Sqrt(sumOfSquares(a[:])), math.Sqrt(sumOfSquares(b[:]))
+		for d := range a {
+			a[d], b[d] = a[d]/x, b[d]/y
+		}
+	}
 	for d := range a {
 		sum += (a[d] - b[d]) * (a[d] - b[d])
 	}
@@ -85,9 +93,12 @@ func naive(t *observe.Token, in func(e int32) bool, k int) float64 {
 
 // The search finds what brute force over all bit patterns finds, and the loss of every subset is the same.
 func TestExactIsBruteForce(t *testing.T) {
-	for _, c := range []struct{ experts, keep, selected int }{{5, 3, 2}, {6, 1, 2}, {6, 4, 3}, {7, 7, 2}, {4, 2, 4}} {
+	for _, c := range []struct {
+		experts, keep, selected int
+		by                      Method
+	}{{5, 3, 2, NAEE}, {6, 1, 2, NAEE}, {6, 4, 3, NAEE}, {7, 7, 2, NAEE}, {4, 2, 4, NAEE}, {6, 3, 2, NAEEDirection}, {6, 6, 2, NAEEDirection}} {
 		seen := tokens(uint64(c.experts), 40, c.experts, c.selected, -1)
-		s, err := NewExact(router.Sizes{Layers: 2, Experts: c.experts, Selected: c.selected}, c.keep)
+		s, err := NewExact(router.Sizes{Layers: 2, Experts: c.experts, Selected: c.selected}, c.keep, c.by)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -108,7 +119,7 @@ func TestExactIsBruteForce(t *testing.T) {
 			}
 			sum := 0.0
 			for i := range seen {
-				sum += naive(&seen[i], func(e int32) bool { return bits>>e&1 == 1 }, c.selected)
+				sum += naiveBy(c.by, &seen[i], func(e int32) bool { return bits>>e&1 == 1 }, c.selected)
 			}
 			at := slices.IndexFunc(s.layers[1].subsets, func(in []bool) bool {
 				return !slices.ContainsFunc(kept, func(e int) bool { return !in[e] })
@@ -123,7 +134,11 @@ func TestExactIsBruteForce(t *testing.T) {
 		norm := 0.0
 		for i := range seen {
 			y := blend(&seen[i], c.selected)
-			norm += math.Sqrt(sumOfSquares(y[:]))
+			if c.by == NAEEDirection {
+				norm++
+			} else {
+				norm += math.Sqrt(sumOfSquares(y[:]))
+			}
 		}
 		if got := s.Best(1); !slices.Equal(got.Kept, best) || math.Abs(got.Loss-least/40) > 1e-9 || math.Abs(got.Norm-norm/40) > 1e-9 {
 			t.Errorf("%+v: %+v, want %v at %v of %v", c, got, best, least/40, norm/40)
@@ -146,7 +161,7 @@ func TestSubsetsAreBounded(t *testing.T) {
 		experts, keep int
 		blame         string
 	}{{64, 32, "naee-greedy"}, {300, 3, "naee-greedy"}, {8, 0, "want 1 to 8"}, {8, 9, "want 1 to 8"}} {
-		if _, err := NewExact(router.Sizes{Layers: 1, Experts: c.experts, Selected: 2}, c.keep); err == nil || !strings.Contains(err.Error(), c.blame) {
+		if _, err := NewExact(router.Sizes{Layers: 1, Experts: c.experts, Selected: 2}, c.keep, NAEE); err == nil || !strings.Contains(err.Error(), c.blame) {
 			t.Errorf("%+v: %v", c, err)
 		}
 	}
@@ -189,7 +204,7 @@ func TestGreedy(t *testing.T) {
 	if !slices.Equal(layers[0].Kept, want) || math.Abs(layers[0].Loss-last) > 1e-9 {
 		t.Errorf("%+v, want %v at %v", layers, want, last)
 	}
-	exact, err := NewExact(sizes, 4)
+	exact, err := NewExact(sizes, 4, NAEE)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -294,7 +309,8 @@ func TestMethodsFindPlantedExperts(t *testing.T) {
 	}
 	sizes := router.Sizes{Layers: 1, Experts: n, Selected: 2}
 	scorer := NewScorer(sizes)
-	exact, err := NewExact(sizes, n-2)
+	exact, err := NewExact(sizes, n-2, NAEE)
+	direction, other := NewExact(sizes, n-2, NAEEDirection)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -304,7 +320,7 @@ func TestMethodsFindPlantedExperts(t *testing.T) {
 		}
 		return nil
 	}
-	if err := errors.Join(pass(scorer.Take), pass(exact.Take)); err != nil {
+	if err := errors.Join(other, pass(scorer.Take), pass(exact.Take), pass(direction.Take)); err != nil {
 		t.Fatal(err)
 	}
 	greedy, err := Greedy(sizes, n-2, pass)
@@ -317,6 +333,8 @@ func TestMethodsFindPlantedExperts(t *testing.T) {
 		switch m {
 		case NAEE:
 			kept = exact.Best(0).Kept
+		case NAEEDirection:
+			kept = direction.Best(0).Kept
 		case NAEEGreedy:
 			kept = greedy[0].Kept
 		default:
@@ -352,7 +370,7 @@ func TestTies(t *testing.T) {
 	if kept := l.Keep(REAP, 3); !slices.Equal(kept, []int{0, 1, 2}) {
 		t.Errorf("kept %v, want 0, 1, 2", kept)
 	}
-	s, err := NewExact(router.Sizes{Layers: 1, Experts: 5, Selected: 2}, 3)
+	s, err := NewExact(router.Sizes{Layers: 1, Experts: 5, Selected: 2}, 3, NAEE)
 	if err != nil {
 		t.Fatal(err)
 	}

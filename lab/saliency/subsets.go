@@ -13,7 +13,7 @@ const MaxSubsets = 20_000
 
 // Subsets judges subsets of each layer's experts: the loss of a subset S is the sum over tokens of ‖F(x) − F_S(x)‖₂,
 // where F is the layer's output with all experts and F_S that with those of S alone: the router's softmax over S, its
-// likeliest k, gates that sum to 1. Its Take is for [observe.Observer.Run] under a plain top-k policy.
+// likeliest k, gates that sum to 1. By [NAEEDirection] both are brought to length 1 first. Its Take is for [observe.Observer.Run] under a plain top-k policy.
 type Subsets struct {
 	selected int
 	layers   []judge
@@ -23,8 +23,11 @@ type Subsets struct {
 type judge struct {
 	subsets [][]bool  // [candidates experts] true: stays
 	loss    []float64 // [candidates]
-	norm    float64   // sum of ‖F(x)‖₂
+	norm    float64   // sum of ‖F(x)‖₂, or of 1 with direction
 	tokens  int
+
+	direction bool    // outputs are brought to length 1 before they are compared
+	size      float64 // ‖F(x)‖₂ of the token at hand
 
 	gram   []float64 // [experts experts] by rank: products of outputs, in pairs
 	has    []bool    // [experts experts] computed for the token at hand
@@ -33,8 +36,8 @@ type judge struct {
 	whole  []float64 // [experts] by rank: gate in F
 }
 
-// NewExact judges every subset of keep experts, in every layer.
-func NewExact(m router.Sizes, keep int) (*Subsets, error) {
+// NewExact judges every subset of keep experts, in every layer, by NAEE or by NAEEDirection.
+func NewExact(m router.Sizes, keep int, by Method) (*Subsets, error) {
 	if err := checkKeep(m, keep); err != nil {
 		return nil, err
 	}
@@ -43,7 +46,11 @@ func NewExact(m router.Sizes, keep int) (*Subsets, error) {
 			keep, m.Experts, MaxSubsets, NAEEGreedy)
 	}
 	all := choices(m.Experts, keep)
-	return newSubsets(m, func(int) [][]bool { return all }), nil
+	s := newSubsets(m, func(int) [][]bool { return all })
+	for l := range s.layers {
+		s.layers[l].direction = by == NAEEDirection
+	}
+	return s, nil
 }
 
 func checkKeep(m router.Sizes, keep int) error {
@@ -78,7 +85,11 @@ func (j *judge) begin(t *observe.Token, selected int) {
 	clear(j.has)
 	clear(j.whole)
 	j.gates(t, nil, selected, func(rank int, gate float64) { j.whole[rank] = gate })
-	j.norm += j.length(t, j.whole)
+	if j.size = j.length(t, j.whole); j.direction && j.size > 0 {
+		j.norm++
+	} else {
+		j.norm += j.size
+	}
 }
 
 // gates calls yield for the k likeliest experts of a subset, nil for all, with gates that sum to 1.
@@ -109,11 +120,24 @@ func (j *judge) gates(t *observe.Token, in []bool, k int, yield func(rank int, g
 // distance is ‖F(x) − F_S(x)‖₂ of a token: with the difference d of the gates it is the root of dᵀGd, where G has the
 // products of the experts' outputs in pairs. So each subset costs a few products of numbers, not of vectors.
 func (j *judge) distance(t *observe.Token, in []bool, k int) float64 {
-	for rank := range j.weight {
-		j.weight[rank] = -j.whole[rank]
+	clear(j.weight)
+	j.gates(t, in, k, func(rank int, gate float64) { j.weight[rank] = gate })
+	part, whole := 1.0, 1.0
+	if j.direction {
+		part, whole = inverse(j.length(t, j.weight)), inverse(j.size)
 	}
-	j.gates(t, in, k, func(rank int, gate float64) { j.weight[rank] += gate })
+	for rank := range j.weight {
+		j.weight[rank] = part*j.weight[rank] - whole*j.whole[rank]
+	}
 	return j.length(t, j.weight)
+}
+
+// inverse of a length; nothing has no direction.
+func inverse(length float64) float64 {
+	if length == 0 {
+		return 0
+	}
+	return 1 / length
 }
 
 // length is ‖Σ weight · output‖₂ over the ranks.
@@ -164,7 +188,7 @@ func dot(a, b []float32) float64 {
 type Choice struct {
 	Kept []int   // ascending
 	Loss float64 // mean over tokens of ‖F(x) − F_S(x)‖₂
-	Norm float64 // mean over tokens of ‖F(x)‖₂
+	Norm float64 // mean over tokens of ‖F(x)‖₂; 1 by direction
 }
 
 // Best is the subset of a layer with the least loss; of equal ones the first in order.
