@@ -61,16 +61,16 @@ func routingReportOf(c *router.Counters) routingReport {
 
 // routing reports what has been counted since the last reset; reset has later reports begin here.
 func (s *steering) routing(ctx context.Context, reset bool) (routingReport, error) {
+	s.counting.Lock()
+	defer s.counting.Unlock()
 	now, err := s.engine.routing(ctx)
 	if err != nil {
 		return routingReport{}, err
 	}
-	s.mu.Lock()
 	since := now.Sub(&s.base)
 	if reset {
 		s.base = now
 	}
-	s.mu.Unlock()
 	return routingReportOf(&since), nil
 }
 

@@ -1,9 +1,13 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"troupe/router"
 )
@@ -62,4 +66,45 @@ func TestRoutingOfManyExperts(t *testing.T) {
 	if want := "3: 100 %, 7: 67 %, 69: 33 %  68: 0 %, 67: 0 %, 66: 0 %"; !strings.Contains(b.String(), want) {
 		t.Errorf("%s, want %s", b.String(), want)
 	}
+}
+
+// late gives its first report behind the second, if that is asked for meanwhile.
+type late struct {
+	toyEngine
+	calls  atomic.Int32
+	second chan struct{}
+}
+
+func (e *late) routing(ctx context.Context) (router.Counters, error) {
+	first := e.calls.Add(1) == 1
+	c, err := e.toyEngine.routing(ctx)
+	if first {
+		select {
+		case <-e.second:
+			time.Sleep(20 * time.Millisecond) // until it has been reported
+		case <-time.After(100 * time.Millisecond):
+		}
+	} else {
+		close(e.second)
+	}
+	return c, err
+}
+
+// Two that reset at once divide what was counted between them.
+func TestResetsAtOnce(t *testing.T) {
+	s := &steering{engine: &late{second: make(chan struct{})}}
+	var both sync.WaitGroup
+	for range 2 {
+		both.Go(func() {
+			r, err := s.routing(t.Context(), true)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if n := r.Layers[0].Tokens; n != 1 {
+				t.Errorf("%d tokens, want 1 in each", n)
+			}
+		})
+	}
+	both.Wait()
 }

@@ -33,7 +33,9 @@ type steering struct {
 
 	mu        sync.Mutex
 	listeners map[*listener]bool
-	base      router.Counters // of routing at the last reset
+
+	counting sync.Mutex      // one report at a time: none has been counted before its base
+	base     router.Counters // of routing at the last reset
 }
 
 // maxPending bounds the events that wait for a listener; more are dropped, and it is told how many.

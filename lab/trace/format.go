@@ -75,6 +75,11 @@ func (h Header) expertBytes() int {
 	return 1
 }
 
+// rowBytes is at least what a row takes in the file.
+func (h Header) rowBytes(p router.Path) int {
+	return 1 + binary.MaxVarintLen64 + binary.MaxVarintLen32*h.NumLayers + (h.expertBytes()+2)*len(p.Expert)
+}
+
 // Doc is a text with its routing.
 type Doc struct {
 	ID      string  // of the request, or the document's number
@@ -107,6 +112,9 @@ func (d *Doc) check(h Header) error {
 		next = r.Position + 1
 		if err := checkPath(r.Path, h); err != nil {
 			return fmt.Errorf("row %d: %w", i, err)
+		}
+		if n := h.rowBytes(r.Path); n > maxPayload-fullRows {
+			return fmt.Errorf("row %d: its %d experts take up to %d bytes, want at most %d: no block holds it", i, len(r.Path.Expert), n, maxPayload-fullRows)
 		}
 		if size += words(r.Path); size > maxWords {
 			return fmt.Errorf("its rows take more than %d bytes: cut it into documents", 8*maxWords)

@@ -26,7 +26,7 @@ type Reader struct {
 	next    int64        // where the next one does
 	docs    uint64
 	counts  []int32 // of the row before
-	start   []int32 // that they give; rows that have the same share it
+	start   []int32 // that they give; rows that have the same share it, or a file could ask for much more than it has
 	err     error   // the end, or what is wrong: reading stops there
 }
 
@@ -188,22 +188,26 @@ func (r *Reader) rows(d *Doc, rows int) error {
 
 // path reads the experts and gates of a row.
 func (r *Reader) path(c *cursor, first bool) (p router.Path) {
-	form := c.byte()
+	form, other := c.byte(), first
+	count := func(l, n int) {
+		other = other || r.counts[l] != int32(n)
+		r.counts[l] = int32(n)
+	}
 	switch {
 	case form == sameCounts && !first:
 	case form == oneCount:
 		n := c.uvarint(r.Header.NumExperts, "experts")
 		for l := range r.counts {
-			r.counts[l] = int32(n)
+			count(l, n)
 		}
 	case form == eachCount:
 		for l := range r.counts {
-			r.counts[l] = int32(c.uvarint(r.Header.NumExperts, "experts"))
+			count(l, c.uvarint(r.Header.NumExperts, "experts"))
 		}
 	default:
 		c.fail("counts in form %d", form)
 	}
-	if c.err == nil && form != sameCounts {
+	if c.err == nil && other {
 		r.start = make([]int32, 1, len(r.counts)+1)
 		for _, n := range r.counts {
 			r.start = append(r.start, r.start[len(r.start)-1]+n)

@@ -2,6 +2,7 @@ package trace
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +10,8 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"reflect"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -235,8 +238,52 @@ func TestWhatCannotBeWritten(t *testing.T) {
 			t.Errorf("the document after it: %v", err)
 		}
 	}
+	wide := Header{NumLayers: 70, NumExperts: 1 << 16}
+	w, err := NewWriter(io.Discard, wide)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := router.Path{Start: []int32{0}}
+	for l := range wide.NumLayers {
+		all.Start = append(all.Start, int32(l+1)<<16)
+	}
+	all.Expert, all.Gate = make([]int32, 70<<16), make([]float32, 70<<16)
+	if err := w.Add(&Doc{Tokens: []int32{1}, Rows: []router.RowRouting{{Token: 1, Path: all}}}); err == nil || !strings.Contains(err.Error(), "no block holds it") {
+		t.Errorf("a row larger than a block: error %v", err)
+	}
 	if _, err := NewWriter(io.Discard, Header{NumLayers: 1}); err == nil {
 		t.Error("a header without experts: no error")
+	}
+}
+
+// Rows of a file share what they have in common, so that one of a few bytes a row does not ask for the layers of a large
+// model at each of them.
+func TestMemoryGrowsWithTheFile(t *testing.T) {
+	h := header
+	h.NumLayers = maxLayers
+	file := write(t, h)
+	file = file[:len(file)-blockHead-1] // without the end
+	const rows = 4_000
+	doc, all := make([]byte, blockHead), make([]byte, blockHead)
+	doc = append(doc, 0, 0, 0, 0, 0)
+	doc = binary.AppendUvarint(doc, rows)
+	doc = append(doc, make([]byte, rows)...)
+	doc = binary.AppendUvarint(doc, rows)
+	for range rows {
+		all = append(all, 0, oneCount, 0) // no experts in any layer, said anew
+	}
+	putHead(doc, documentBlock)
+	putHead(all, rowsBlock)
+	file = slices.Concat(file, doc, all)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	docs, err := read(file)
+	runtime.ReadMemStats(&after)
+	if len(docs) != 1 || len(docs[0].Rows) != rows || !errors.Is(err, ErrCut) {
+		t.Fatalf("%d documents, %v", len(docs), err)
+	}
+	if took := after.TotalAlloc - before.TotalAlloc; took > 16<<20 {
+		t.Errorf("a file of %d bytes took %d bytes of memory", len(file), took)
 	}
 }
 
