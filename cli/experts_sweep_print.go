@@ -78,7 +78,7 @@ func star(row sweep.Row) string {
 
 func sweepRow(r *sweep.Report, row sweep.Row) []string {
 	f := row.Total
-	half, kl, same, rate, times := "–", "–", "–", "–", "–"
+	half, kl, same, speed, times := "–", "–", "–", "–", "–"
 	if f.Interval != nil {
 		half = level((f.Interval.High - f.Interval.Low) / 2)
 	}
@@ -86,9 +86,9 @@ func sweepRow(r *sweep.Report, row sweep.Row) []string {
 		kl, same = fmt.Sprintf("%.4f", f.KL), fmt.Sprintf("%.2f", 100*f.Agreement)
 	}
 	if row.Decode != nil && row.Decode.Median > 0 {
-		rate, times = fmt.Sprintf("%.4g", row.Decode.Median), fmt.Sprintf("%.2f", row.Speedup)
+		speed, times = rate(row.Decode.Median), fmt.Sprintf("%.2f", row.Speedup)
 	}
-	return []string{star(row), fmt.Sprintf("%.2f", f.ExpertsPerLayer), level(f.Perplexity), half, percentChange(f.Change), kl, same, rate, times,
+	return []string{star(row), fmt.Sprintf("%.2f", f.ExpertsPerLayer), level(f.Perplexity), half, percentChange(f.Change), kl, same, speed, times,
 		megabytes(row.ActiveBytes)}
 }
 
