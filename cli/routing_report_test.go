@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -71,13 +70,17 @@ func TestRoutingOfManyExperts(t *testing.T) {
 // late gives its first report behind the second, if that is asked for meanwhile.
 type late struct {
 	toyEngine
-	calls  atomic.Int32
+	order  sync.Mutex
+	calls  int
 	second chan struct{}
 }
 
 func (e *late) routing(ctx context.Context) (router.Counters, error) {
-	first := e.calls.Add(1) == 1
+	e.order.Lock()
+	e.calls++
+	first := e.calls == 1
 	c, err := e.toyEngine.routing(ctx)
+	e.order.Unlock()
 	if first {
 		select {
 		case <-e.second:
