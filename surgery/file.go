@@ -77,12 +77,13 @@ func Parse(raw []byte) (*Overlay, error) {
 		return nil, fmt.Errorf("surgery: num_layers is %d, want 1 to %d", f.NumLayers, maxLayers)
 	}
 	o := &Overlay{Experts: f.NumExperts, Selected: f.Selected, Note: f.Note, Layers: make([][]Expert, f.NumLayers)}
+	known := copies{}
 	for _, group := range f.Layers {
 		lo, hi, err := group.span(f.NumLayers)
 		if err != nil {
 			return nil, fmt.Errorf("surgery: %w", err)
 		}
-		experts, err := group.experts()
+		experts, err := group.experts(known)
 		if err != nil {
 			return nil, fmt.Errorf("surgery: layers %s: %w", group.Layers, err)
 		}
@@ -123,24 +124,36 @@ func (g fileLayer) span(layers int) (lo, hi int, err error) {
 	return lo, hi, nil
 }
 
-func (g fileLayer) experts() ([]Expert, error) {
+// copies are those that have been read, by old expert: a large file has few that differ.
+type copies map[int]Expert
+
+func (known copies) of(expert int) Expert {
+	e, ok := known[expert]
+	if !ok {
+		if e = Copy(expert); expert >= 0 && expert < maxExperts { // others are refused later
+			known[expert] = e
+		}
+	}
+	return e
+}
+
+func (g fileLayer) experts(known copies) ([]Expert, error) {
 	if n := len(g.Experts); n < 1 || n > maxExperts {
 		return nil, fmt.Errorf("%d experts, want 1 to %d", n, maxExperts)
 	}
 	list := make([]Expert, len(g.Experts))
 	for j, raw := range g.Experts {
 		var err error
-		if list[j], err = readExpert(raw); err != nil {
+		if list[j], err = readExpert(raw, known); err != nil {
 			return nil, fmt.Errorf("expert %d: %w", j, err)
 		}
 	}
 	return list, nil
 }
 
-func readExpert(raw []byte) (Expert, error) {
-	var n int
-	if json.Unmarshal(raw, &n) == nil && string(raw) != "null" {
-		return Copy(n), nil
+func readExpert(raw []byte, known copies) (Expert, error) {
+	if n, err := strconv.Atoi(string(raw)); err == nil {
+		return known.of(n), nil
 	}
 	var f fileExpert
 	if err := strict(raw, &f); err != nil {

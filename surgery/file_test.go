@@ -2,7 +2,9 @@ package surgery
 
 import (
 	"bytes"
+	"fmt"
 	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -112,6 +114,27 @@ func TestParseRefuses(t *testing.T) {
 	}
 	if _, err := Parse(bytes.Repeat([]byte(" "), MaxFile+1)); err == nil || !strings.Contains(err.Error(), "not an overlay") {
 		t.Errorf("a long file: %v", err)
+	}
+}
+
+// Copies, of which a large file has millions, take little more than their places.
+func TestParseTakesLittleMemory(t *testing.T) {
+	list := strings.Repeat(",1", 4000)[1:]
+	var b strings.Builder
+	b.WriteString(`{"troupe_overlay":1,"num_layers":50,"num_experts":2,"layers":[`)
+	for l := range 50 {
+		fmt.Fprintf(&b, `{"layers":"%d","experts":[%s]},`, l, list)
+	}
+	raw := []byte(strings.TrimSuffix(b.String(), ",") + "]}")
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	o, err := Parse(raw)
+	runtime.ReadMemStats(&after)
+	if err != nil || len(o.Layers) != 50 {
+		t.Fatal(err)
+	}
+	if each := float64(after.TotalAlloc-before.TotalAlloc) / (50 * 4000); each > 250 {
+		t.Errorf("%.0f bytes for each of %d experts", each, 50*4000)
 	}
 }
 
