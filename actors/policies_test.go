@@ -12,13 +12,13 @@ import (
 	"troupe/stages/sched"
 )
 
-// Eight requests that each choose experts in another way share batches, and each has the bits of its run alone,
+// Nine requests that each choose experts in another way share batches, and each has the bits of its run alone,
 // however the model is cut and the batches are.
 func TestPoliciesShareBatches(t *testing.T) {
 	m := toy.Config()
 	var requests []sched.Request
 	for i, spec := range []string{"2", "top-p:0.7", "threshold:0.6+max:3;1:all", "2+mask:1,3", "1+force:4;0:2+replace:2>0,0>2",
-		"random:2+seed:5", "round-robin:3+renormalise", "2+temperature:3+noise:0.7+seed:11"} {
+		"all+replace:0>1,2>1,4>1", "random:2+seed:5", "round-robin:3+renormalise", "2+temperature:3+noise:0.7+seed:11"} {
 		p, err := router.Parse(spec, router.Sizes{Layers: 3, Experts: 5, Selected: 2})
 		if err != nil {
 			t.Fatal(err)
@@ -44,13 +44,14 @@ func TestPoliciesShareBatches(t *testing.T) {
 				}
 			}
 		}
-		if differ != 28 {
-			t.Errorf("%v: %d of 28 pairs of policies differ in what they make", arith, differ)
+		if differ != 36 {
+			t.Errorf("%v: %d of 36 pairs of policies differ in what they make", arith, differ)
 		}
 		for _, l := range append(sampleLayouts(rand.New(rand.NewPCG(8, 8)), share(12)), layout{stages: 3, devices: 2, threads: 2, spread: true, batches: 3, rows: 5, sequences: 8}) {
 			t.Run(fmt.Sprintf("%v/%v", arith, l), func(t *testing.T) {
 				compare(t, serve(t, start(t, l.options(t, w, arith, "ref")), requests), want)
 			})
 		}
+		compare(t, serve(t, start(t, plain.options(t, w, arith, "cpu")), requests), want)
 	}
 }
