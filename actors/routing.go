@@ -21,8 +21,9 @@ func (e *Engine) newCounters(o *Options, stage int) *router.Counters {
 }
 
 // Routing is what all routers have counted since the start: rows of prompts and of new tokens, those of requests that
-// failed or were cancelled as far as they came. It is a copy, made between two turns of each lane, so that layers may differ by the batches in flight. What was counted
-// meanwhile is the difference to an earlier one: [router.Counters.Sub].
+// failed or were cancelled as far as they came. It is a copy, made between two turns of each lane, so that layers may
+// differ by the batches in flight. What was counted meanwhile is the difference to an earlier one:
+// [router.Counters.Sub].
 func (e *Engine) Routing(ctx context.Context) (router.Counters, error) {
 	if e.count == nil {
 		return router.Counters{}, ErrNoTelemetry

@@ -76,7 +76,7 @@ type routingFile struct {
 	mu      sync.Mutex
 	w       *trace.Writer
 	experts string // the policy of the header
-	err     error  // the first; later documents are dropped
+	err     error  // the first
 }
 
 // traceHeader says what documents of this engine are computed with.
@@ -101,8 +101,8 @@ func (f *routingFile) add(d *trace.Doc) {
 	if d.Experts == f.experts {
 		d.Experts = ""
 	}
-	if f.err == nil {
-		f.err = f.w.Add(d)
+	if err := f.w.Add(d); f.err == nil { // one that cannot be written is no reason to drop the others
+		f.err = err
 	}
 }
 

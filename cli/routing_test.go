@@ -152,3 +152,22 @@ func TestEvalRoutingTrace(t *testing.T) {
 func TestTelemetryOff(t *testing.T) {
 	troupe(t, "", "run", "-q", "--telemetry=false", "--max-tokens", "2", "Tale:").ok(t)
 }
+
+// A document that no file can hold is told of, and those behind it are kept.
+func TestRoutingFileKeepsTheOthers(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.routing")
+	w, err := trace.Create(path, trace.Header{NumLayers: 1, NumExperts: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &routingFile{w: w}
+	for _, d := range []*trace.Doc{{ID: "a"}, {ID: "b", Tokens: []int32{-1}}, {ID: "c"}} {
+		f.add(d)
+	}
+	if err := f.Close(); err == nil || !strings.Contains(err.Error(), "token 0 is -1") {
+		t.Errorf("error %v", err)
+	}
+	if _, docs := routingDocs(t, path); len(docs) != 2 || docs[1].ID != "c" {
+		t.Errorf("%d documents, want a and c", len(docs))
+	}
+}
