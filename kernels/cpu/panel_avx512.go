@@ -42,10 +42,11 @@ var avx512Loops = loops{
 	},
 }
 
-// avx512Int8 is the loops with VNNI, or those of AVX2 where the machine lacks it.
+// avx512Int8 is the loops with VNNI, or those of AVX2 where the machine lacks it. One row or two wait for memory, and on
+// Sapphire Rapids the loops of 256 bits keep more of it coming: a token of bench-memory took a fifth less time.
 func avx512Int8() []rowsLoop {
 	if !cpu.X86.HasAVX512VNNI {
 		return avx2Loops.panels.int8Rows
 	}
-	return []rowsLoop{{12, int8Rows12VNNI}, {8, int8Rows8VNNI}, {4, int8Rows4VNNI}, {2, int8Rows2VNNI}, {1, int8Rows1VNNI}}
+	return []rowsLoop{{12, int8Rows12VNNI}, {8, int8Rows8VNNI}, {4, int8Rows4VNNI}, {2, int8Rows2AVX2}, {1, int8Rows1AVX2}}
 }

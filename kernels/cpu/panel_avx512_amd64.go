@@ -4,16 +4,6 @@
 
 package cpu
 
-// int8Rows1VNNI takes an int8Args.
-//
-//go:noescape
-func int8Rows1VNNI(a *byte)
-
-// int8Rows2VNNI takes an int8Args.
-//
-//go:noescape
-func int8Rows2VNNI(a *byte)
-
 // int8Rows4VNNI takes an int8Args.
 //
 //go:noescape
