@@ -122,7 +122,7 @@ func (r *recording) run(ctx context.Context, each func(*trace.Doc) error) (err e
 	return r.inOrder(ctx, each)
 }
 
-// ahead bounds the texts that have begun and wait for one before them: their routing is in memory.
+// ahead bounds how far texts begin before the one that is handed out next: their routing is in memory.
 const ahead = 64
 
 // inOrder runs the texts, several at a time.
@@ -133,7 +133,20 @@ func (r *recording) inOrder(ctx context.Context, each func(*trace.Doc) error) er
 	defer end()
 	var mu sync.Mutex
 	done, next := map[int]*trace.Doc{}, 0
-	room := make(chan struct{}, ahead) // of texts that have begun and are not handed out
+	moved := sync.NewCond(&mu) // next, or ctx has ended
+	defer context.AfterFunc(ctx, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		moved.Broadcast()
+	})()
+	begins := func(i int) bool { // false: ctx has ended
+		mu.Lock()
+		defer mu.Unlock()
+		for i >= next+ahead && ctx.Err() == nil {
+			moved.Wait()
+		}
+		return ctx.Err() == nil
+	}
 	err := inParallel(len(r.list), r.launch.concurrency(), func(i int) {
 		err := errors.New("BUG: a text has no end") // unless it has
 		defer func() {
@@ -141,9 +154,7 @@ func (r *recording) inOrder(ctx context.Context, each func(*trace.Doc) error) er
 				cancel(err)
 			}
 		}()
-		select {
-		case room <- struct{}{}:
-		case <-ctx.Done():
+		if !begins(i) {
 			err = nil
 			return
 		}
@@ -157,8 +168,8 @@ func (r *recording) inOrder(ctx context.Context, each func(*trace.Doc) error) er
 			err = each(done[next])
 			delete(done, next)
 			report(int64(next+1), int64(len(r.list)))
-			<-room
 		}
+		moved.Broadcast()
 	})
 	if err != nil {
 		return err

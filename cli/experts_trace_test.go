@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -120,6 +121,28 @@ func TestTraceFiles(t *testing.T) {
 	}
 	if again, err := os.ReadFile(copied); err != nil || !bytes.Equal(again, whole) { // the one document was whole
 		t.Errorf("%d bytes, %v, want the %d before the cut", len(again), err, len(whole))
+	}
+}
+
+// More texts run at once than may wait for one before them: all come out, in their order.
+func TestTraceOfManyTexts(t *testing.T) {
+	const texts = 600
+	var list strings.Builder
+	for i := range texts {
+		fmt.Fprintf(&list, "{\"text\":\"Tale %d\"}\n", i)
+	}
+	file := filepath.Join(t.TempDir(), "many.jsonl")
+	if err := os.WriteFile(file, []byte(list.String()), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	docs := lines[routingDoc](t, troupe(t, "", "experts", "trace", "--text", file, "--max-batch", "300", "--json").ok(t).out)
+	if len(docs) != texts {
+		t.Fatalf("%d texts, want %d", len(docs), texts)
+	}
+	for i, d := range docs {
+		if d.ID != fmt.Sprint(i) {
+			t.Fatalf("text %d is %s", i, d.ID)
+		}
 	}
 }
 

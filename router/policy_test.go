@@ -166,7 +166,7 @@ func TestParseLongTexts(t *testing.T) {
 	}()
 	select {
 	case <-done:
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		t.Error("a text of 1 MiB is still being read")
 	}
 }
