@@ -21,6 +21,10 @@ type shadow struct {
 	a, b   []float32 // rows that an expert has written, one after the other
 }
 
+// touchedFirst is how many numbers of a slot have their pages from the beginning: those of a decode batch. There are many
+// more than are ever used where a row may have hundreds of experts.
+const touchedFirst = 1 << 18
+
 // needShadow makes the memory when a program may compare.
 func (l *Libraries) needShadow(p *Program) error {
 	if p.tally.Pieces == 0 && (p.verify == 0 || !p.doubled) {
@@ -33,7 +37,7 @@ func (l *Libraries) needShadow(p *Program) error {
 			return err
 		}
 		for _, v := range s.full { // here, where nobody waits, rather than page by page on the lane
-			spoil(v)
+			spoil(v[:min(len(v), touchedFirst)])
 		}
 		l.shadow = s
 	}
