@@ -131,7 +131,7 @@ func noCommand(c *cli.Context) error {
 // begin reads the program's own flags: it runs before every command.
 func (p *program) begin(c *cli.Context) error {
 	var err error
-	if p.settings, err = readSettings(c.String("config"), c.App); err != nil {
+	if p.settings, err = readSettings(c.Context, c.String("config"), c.App); err != nil {
 		return err
 	}
 	if err := p.settings.apply(c); err != nil {

@@ -64,7 +64,7 @@ func (p *program) convert(c *cli.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	_, r, err := dir.rearrange(c.String("overlay"))
+	_, r, err := dir.rearrange(c.Context, c.String("overlay"))
 	if err != nil {
 		return err
 	}

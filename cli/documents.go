@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -27,10 +28,10 @@ const maxDocument = maxLine
 
 // readDocuments reads a .txt file as one document, or the "text" of every line of a .jsonl file. Other keys
 // than "text" and "domain" are the file's own affair.
-func readDocuments(file string) ([]document, error) {
+func readDocuments(ctx context.Context, file string) ([]document, error) {
 	switch strings.ToLower(filepath.Ext(file)) {
 	case ".txt":
-		raw, err := readAtMost(file, maxDocument)
+		raw, err := readAtMost(ctx, file, maxDocument)
 		if err == nil && !utf8.Valid(raw) {
 			err = fmt.Errorf("%s: not UTF-8", file)
 		}
@@ -39,16 +40,18 @@ func readDocuments(file string) ([]document, error) {
 	default:
 		return nil, badFlag("text", fmt.Errorf("%s: want a .txt or a .jsonl file", file))
 	}
-	f, err := os.Open(file)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	list, err := documentLines(f)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
-	}
-	return list, nil
+	return await(ctx, func() ([]document, error) {
+		f, err := os.Open(file)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		list, err := documentLines(f)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", file, err)
+		}
+		return list, nil
+	})
 }
 
 // documentLines reads the documents of JSONL.

@@ -85,7 +85,7 @@ func (p *program) readLaunch(c *cli.Context) (l launch, err error) {
 	if l.dir, err = modelDir(c.String("model")); err != nil {
 		return l, err
 	}
-	if l.config, l.rearranged, err = l.dir.rearrange(c.String("overlay")); err != nil {
+	if l.config, l.rearranged, err = l.dir.rearrange(c.Context, c.String("overlay")); err != nil {
 		return l, err
 	}
 	l.shm, l.trace, l.uncounted = c.Bool("shm"), c.String("trace"), !c.Bool("telemetry")

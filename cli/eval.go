@@ -61,7 +61,7 @@ func (p *program) eval(c *cli.Context) (err error) {
 		file = heldOut
 		list, err = l.defaultDocuments()
 	} else {
-		list, err = readDocuments(file)
+		list, err = readDocuments(c.Context, file)
 	}
 	if err != nil {
 		return err

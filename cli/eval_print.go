@@ -111,7 +111,7 @@ func (e *evaluation) print(asJSON, documents bool) error {
 	var rows [][]string
 	if documents {
 		for i, d := range r.Documents {
-			rows = append(rows, d.row(fmt.Sprintf("document %d %s", i, d.Domain)))
+			rows = append(rows, d.row(fmt.Sprintf("document %d %s", i, label(d.Domain))))
 		}
 	}
 	var names []string // in the order of their first document
@@ -121,7 +121,7 @@ func (e *evaluation) print(asJSON, documents bool) error {
 		}
 	}
 	for _, name := range names {
-		rows = append(rows, r.Domains[name].row(name))
+		rows = append(rows, r.Domains[name].row(label(name)))
 	}
 	rows = append(rows, r.Total.row("total"))
 	header := []string{"", "Tokens", "Loss", "Perplexity"}

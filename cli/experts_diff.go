@@ -9,7 +9,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"troupe/lab/look"
-	"troupe/lab/page"
 	"troupe/lab/trace"
 )
 
@@ -86,7 +85,7 @@ func (p *program) diff(c *cli.Context) (err error) {
 	}
 	var in [2]*trace.Reader
 	for i := range in {
-		if in[i], err = trace.Open(c.Args().Get(i)); err != nil {
+		if in[i], err = await(c.Context, func() (*trace.Reader, error) { return trace.Open(c.Args().Get(i)) }); err != nil {
 			return err
 		}
 		defer closeInto(&err, in[i].Close)
@@ -95,11 +94,9 @@ func (p *program) diff(c *cli.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("%s and %s: %w", c.Args().Get(0), c.Args().Get(1), err)
 	}
-	spell := &speller{}
-	if dir, err := modelDir(c.String("model")); err != nil {
+	spell, err := p.newSpeller(c, in[0].Header)
+	if err != nil {
 		return err
-	} else if spell.tokenizer, err = dir.tokenizer(); err != nil {
-		p.notice("%v: ids are shown", err)
 	}
 	cause := d.Run(followed(c.Context, spell, in[0]), followed(c.Context, spell, in[1]))
 	if cause != nil && !errors.Is(cause, trace.ErrCut) {
@@ -216,12 +213,7 @@ func mostText(r diffReport, v heatView, layers int) string {
 		if v.ink != noInk {
 			word = "\x1b[7m" + shown(c.Text) + "\x1b[0m"
 		}
-		fmt.Fprintf(&b, "%6.2f %3d  %-12s %s%s%s\n", c.Moved, c.Layers, fmt.Sprintf("%s:%d", shown(c.Document), c.Position), seen(c.Before), word, seen(c.After))
+		fmt.Fprintf(&b, "%6.2f %3d  %-12s %s%s%s\n", c.Moved, c.Layers, fmt.Sprintf("%s:%d", shown(c.Document), c.Position), oneLine(c.Before), word, oneLine(c.After))
 	}
 	return b.String()
-}
-
-// seen is a piece of a text within a line.
-func seen(text string) string {
-	return strings.NewReplacer("\n", "↵", "\t", " ").Replace(page.Visible(text))
 }

@@ -204,7 +204,7 @@ func (h *heat) titleOf(m *heatMap) string {
 	case m.name == "":
 		return fmt.Sprintf("no %s, %s", h.first, m.note)
 	case h.first == "domain":
-		return m.name + ", " + m.note
+		return label(m.name) + ", " + m.note
 	}
 	return h.first + " " + m.name
 }

@@ -93,7 +93,7 @@ func (r *pruning) print(out pruneReport) error {
 		rows = append(rows, []string{name, thousands(int64(before.Tokens)), fmt.Sprintf("%.4f", before.Perplexity), fmt.Sprintf("%.4f", after.Perplexity), change(after.Perplexity, before.Perplexity)})
 	}
 	for _, name := range out.order {
-		row(name, out.Domains[name].Before, out.Domains[name].After)
+		row(label(name), out.Domains[name].Before, out.Domains[name].After)
 	}
 	row("total", out.Before, out.After)
 	rows = append(rows, []string{"weights", "", humanBytes(out.Bytes.Before), humanBytes(out.Bytes.After), change(float64(out.Bytes.After), float64(out.Bytes.Before))})

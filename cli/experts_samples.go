@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"path/filepath"
 
@@ -24,11 +25,11 @@ func sampleFlags() []cli.Flag {
 
 // readSamples reads --text and --held-out. Without the second, every other document of a domain is held out.
 func readSamples(c *cli.Context, l launch) (t samples, err error) {
-	if t.calibration, err = l.readText(c.String("text")); err != nil {
+	if t.calibration, err = l.readText(c.Context, c.String("text")); err != nil {
 		return t, err
 	}
 	if file := c.String("held-out"); file != "" {
-		if t.heldOut, err = l.readText(file); err != nil {
+		if t.heldOut, err = l.readText(c.Context, file); err != nil {
 			return t, err
 		}
 	} else if t.calibration, t.heldOut = halves(t.calibration); len(t.heldOut) == 0 {
@@ -45,13 +46,13 @@ func readSamples(c *cli.Context, l launch) (t samples, err error) {
 }
 
 // readText reads and encodes the documents of a file, each ended with EOS; "" is what ships with the embedded demo.
-func (l launch) readText(file string) (_ []lab.Document, err error) {
+func (l launch) readText(ctx context.Context, file string) (_ []lab.Document, err error) {
 	var list []document
 	if file == "" {
 		file = heldOut
 		list, err = l.defaultDocuments()
 	} else {
-		list, err = readDocuments(file)
+		list, err = readDocuments(ctx, file)
 	}
 	if err != nil {
 		return nil, err

@@ -60,7 +60,7 @@ func (r *recording) judgeFile(c *cli.Context) error {
 			r.notice("no FILE and no --text: %s is counted", heldOut)
 		}
 	} else {
-		list, err = readDocuments(file)
+		list, err = readDocuments(c.Context, file)
 	}
 	if err != nil {
 		return err
@@ -77,7 +77,7 @@ func (r *recording) requests(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	list, err := r.readPrompts(c.String("prompts"), s, r.launch.config)
+	list, err := r.readPrompts(c.Context, c.String("prompts"), s, r.launch.config)
 	if err != nil {
 		return err
 	}
@@ -107,17 +107,13 @@ func (r *recording) argument(c *cli.Context) error {
 
 // fileSource reads documents from a file. Their texts are spelled by the tokenizer of --model.
 func (p *program) fileSource(name string, c *cli.Context) (s source, err error) {
-	in, err := trace.Open(name)
+	in, err := await(c.Context, func() (*trace.Reader, error) { return trace.Open(name) })
 	if err != nil {
 		return s, err
 	}
-	s.header, s.spell = in.Header, &speller{}
-	dir, err := modelDir(c.String("model"))
-	if err != nil {
+	s.header = in.Header
+	if s.spell, err = p.newSpeller(c, s.header); err != nil {
 		return s, errors.Join(err, in.Close())
-	}
-	if s.spell.tokenizer, err = dir.tokenizer(); err != nil {
-		p.notice("%v: ids are shown", err)
 	}
 	s.each = func(take func(*trace.Doc) error) (err error) {
 		defer closeInto(&err, in.Close)

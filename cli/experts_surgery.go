@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -128,6 +129,9 @@ troupe experts upcycle --experts 16 --noise 0.01 --seed 7 --out upcycled.json`,
 		),
 		Action: func(c *cli.Context) error {
 			return p.operation(c, func(s router.Sizes) (*surgery.Overlay, error) {
+				if !c.IsSet("num-experts") {
+					return nil, badFlag("num-experts", errors.New("none: say how many experts the new model has"))
+				}
 				return surgery.Upcycle(s, c.Int("num-experts"), c.Float64("noise"), c.Uint64("seed"))
 			})
 		},
@@ -145,7 +149,7 @@ func (p *program) operation(c *cli.Context, plan func(router.Sizes) (*surgery.Ov
 	if err != nil {
 		return err
 	}
-	config, r, err := dir.rearrange(c.String("overlay"))
+	config, r, err := dir.rearrange(c.Context, c.String("overlay"))
 	if err != nil {
 		return err
 	}

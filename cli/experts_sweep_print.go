@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"strings"
 	"time"
+
+	width "github.com/jedib0t/go-pretty/v6/text"
 
 	"troupe/lab/sweep"
 )
@@ -58,9 +61,7 @@ func (s *sweeping) print(r sweep.Report, took time.Duration) error {
 		rows = append(rows, sweepRow(&r, row))
 	}
 	text := s.tableOf(header, rows, 1, 2, 3, 4, 5, 6, 7, 8, 9)
-	if len(r.Domains) > 0 {
-		text += "\n" + s.domainTable(&r)
-	}
+	text += s.domainTables(&r)
 	_, err := io.WriteString(s.out, text)
 	s.notice("%s tokens of %d documents, arithmetic %s, in %s; * the model's own number of experts", thousands(int64(r.Tokens)), r.Documents, r.Arith, seconds(took))
 	s.notice("Used: experts of a token in a layer; ±: half of the 95 %% interval; Δ, KL, Top-1: against *, KL in nats, Top-1 in %%; Tokens/s: new ones, %d at a time; MB: active weights of a token", max(r.Streams, 1))
@@ -99,8 +100,10 @@ func level(v float64) string {
 		return fmt.Sprintf("%.4f", v)
 	case v < 100:
 		return fmt.Sprintf("%.3f", v)
-	default:
+	case v < 10_000:
 		return fmt.Sprintf("%.4g", v)
+	default:
+		return fmt.Sprintf("%.2e", v)
 	}
 }
 
@@ -124,16 +127,42 @@ func megabytes(n int64) string {
 	}
 }
 
-// domainTable has the perplexity of each domain.
-func (s *sweeping) domainTable(r *sweep.Report) string {
+// domainTables have the perplexity of each domain: where one would be wider than the terminal, several.
+func (s *sweeping) domainTables(r *sweep.Report) string {
+	var b strings.Builder
+	for from := 0; from < len(r.Domains); {
+		text, to := "", from
+		for to < len(r.Domains) {
+			wider := s.domainTable(r, r.Domains[from:to+1])
+			if to > from && widthOf(wider) > s.columns() {
+				break
+			}
+			text, to = wider, to+1
+		}
+		b.WriteString("\n" + text)
+		from = to
+	}
+	return b.String()
+}
+
+// widthOf is the columns of the widest line.
+func widthOf(table string) (columns int) {
+	for line := range strings.Lines(table) {
+		columns = max(columns, width.StringWidthWithoutEscSequences(strings.TrimRight(line, "\n")))
+	}
+	return columns
+}
+
+// domainTable has the perplexity of some domains.
+func (s *sweeping) domainTable(r *sweep.Report, domains []string) string {
 	header, right := []string{"Perplexity"}, []int{}
-	for i, name := range r.Domains {
-		header, right = append(header, name), append(right, i+1)
+	for i, name := range domains {
+		header, right = append(header, label(name)), append(right, i+1)
 	}
 	var rows [][]string
 	for _, row := range r.Policies {
 		cells := []string{star(row)}
-		for _, name := range r.Domains {
+		for _, name := range domains {
 			cells = append(cells, level(row.Domains[name].Perplexity))
 		}
 		rows = append(rows, cells)

@@ -70,7 +70,7 @@ func (s *sweeping) readTexts(c *cli.Context) error {
 		return nil
 	}
 	for _, file := range c.StringSlice("text") {
-		list, err := readDocuments(file)
+		list, err := readDocuments(c.Context, file)
 		if err != nil {
 			return err
 		}
@@ -147,7 +147,7 @@ func readPolicies(c *cli.Context, l *launch, usual router.Policy) ([]router.Poli
 		add(router.Uniform(k))
 	}
 	for _, spec := range c.StringSlice("experts") {
-		p, err := policyOf(spec, l.config)
+		p, err := policyOf(c.Context, spec, l.config)
 		if err != nil {
 			return nil, &usageError{err: err}
 		}

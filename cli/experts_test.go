@@ -193,7 +193,7 @@ func TestExpertsRefuse(t *testing.T) {
 		{"average|--groups|1*NaN+2*0.6|--out|" + out, exitUsage, "share NaN of old expert 1"},
 		{"average|--groups|1|--out|" + out, exitUsage, "averages 1 experts"},
 		{"average|--groups|1+2|--router|sum|--out|" + out, exitUsage, `"sum", want average or first`},
-		{"upcycle|--out|" + out, exitUsage, "0 experts, want 6 to 4096"},
+		{"upcycle|--out|" + out, exitUsage, "--num-experts: none: say how many"},
 		{"upcycle|--experts|10|--noise|-1|--out|" + out, exitUsage, "noise -1"},
 		{"upcycle|--experts|10|--num-selected-experts|11|--out|" + out, exitUsage, "--num-selected-experts: 11, want 1 to 10"},
 		{"upcycle|--experts|10|--overlay|" + demo + "|--out|" + out, exitFailed, "6 layers of 8 experts, and the model has 3 of 5"},

@@ -124,7 +124,7 @@ func (t *tracing) take(d *trace.Doc) error {
 		return nil
 	}
 	if t.docs > 1 || d.Domain != "" {
-		if err := t.print(t.view.ink.dim("── "+page.Visible(name)+" ──") + "\n"); err != nil {
+		if err := t.print(t.view.ink.dim("── "+label(name)+" ──") + "\n"); err != nil {
 			return err
 		}
 	}

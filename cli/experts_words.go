@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/urfave/cli/v2"
+
 	"troupe/lab/page"
 	"troupe/lab/trace"
 	"troupe/tokens"
@@ -13,7 +15,21 @@ import (
 // speller gives tokens their text.
 type speller struct {
 	tokenizer *tokens.Tokenizer // nil: ids
+	foreign   bool              // the tokenizer is the embedded demo's for want of a name, and another model made the tokens
 	doubted   bool              // a text of the file is not what its tokens spell
+}
+
+// newSpeller spells the tokens of a file of routing by the tokenizer of --model; if there is none, it shows ids.
+func (p *program) newSpeller(c *cli.Context, h trace.Header) (*speller, error) {
+	dir, err := modelDir(c.String("model"))
+	if err != nil {
+		return nil, err
+	}
+	s := &speller{foreign: c.String("model") == "" && h.Model != dir.name}
+	if s.tokenizer, err = dir.tokenizer(); err != nil {
+		p.notice("%v: ids are shown", err)
+	}
+	return s, nil
 }
 
 // words are what the tokens of a document add to its text. With wrote each has the routing of the row that it was
@@ -63,8 +79,11 @@ func (s *speller) see(d *trace.Doc) {
 }
 
 // fits tells whether the tokens begin by spelling the document's text, or are what it is encoded as: behind a text
-// may come what a stop string cut off, or an end.
+// may come what a stop string cut off, or an end. Where there is no text, only the model's name can tell.
 func (s *speller) fits(d *trace.Doc) bool {
+	if d.Text == "" && s.foreign {
+		return false
+	}
 	if text, err := s.tokenizer.Decode(d.Tokens); err != nil || strings.HasPrefix(text, d.Text) {
 		return err == nil
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -8,18 +9,41 @@ import (
 	"path/filepath"
 )
 
+// await waits for what is read, or for the end of ctx: a pipe that nobody writes to would hold up an interruption for
+// ever. What goes on behind then ends with the program.
+func await[T any](ctx context.Context, read func() (T, error)) (T, error) {
+	type result struct {
+		value T
+		err   error
+	}
+	done := make(chan result, 1)
+	go func() {
+		value, err := read()
+		done <- result{value, err}
+	}()
+	select {
+	case r := <-done:
+		return r.value, r.err
+	case <-ctx.Done():
+		var none T
+		return none, context.Cause(ctx)
+	}
+}
+
 // readAtMost reads a small file, and refuses a larger one.
-func readAtMost(name string, limit int64) ([]byte, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	raw, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err == nil && int64(len(raw)) > limit {
-		err = fmt.Errorf("%s: longer than %d bytes", name, limit)
-	}
-	return raw, err
+func readAtMost(ctx context.Context, name string, limit int64) ([]byte, error) {
+	return await(ctx, func() ([]byte, error) {
+		f, err := os.Open(name)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		raw, err := io.ReadAll(io.LimitReader(f, limit+1))
+		if err == nil && int64(len(raw)) > limit {
+			err = fmt.Errorf("%s: longer than %d bytes", name, limit)
+		}
+		return raw, err
+	})
 }
 
 // newFile is a file in the making: it has another name beside its own, and takes its own when it is whole.

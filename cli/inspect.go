@@ -72,7 +72,7 @@ func (p *program) inspect(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	config, r, err := dir.rearrange(c.String("overlay"))
+	config, r, err := dir.rearrange(c.Context, c.String("overlay"))
 	if err != nil {
 		return err
 	}

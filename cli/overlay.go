@@ -19,11 +19,11 @@ func overlayFlag(category string) cli.Flag {
 }
 
 // readOverlay reads the file of an overlay; "" is none, nil.
-func readOverlay(name string) (*surgery.Overlay, error) {
+func readOverlay(ctx context.Context, name string) (*surgery.Overlay, error) {
 	if name == "" {
 		return nil, nil
 	}
-	raw, err := readAtMost(name, surgery.MaxFile)
+	raw, err := readAtMost(ctx, name, surgery.MaxFile)
 	if err != nil {
 		return nil, fmt.Errorf("--overlay: %w", err)
 	}
@@ -41,11 +41,11 @@ type rearranged struct {
 }
 
 // rearrange reads the directory's configuration and the overlay, if there is one: c is what both make.
-func (d directory) rearrange(overlay string) (c model.Config, r rearranged, err error) {
+func (d directory) rearrange(ctx context.Context, overlay string) (c model.Config, r rearranged, err error) {
 	if r.files, err = d.config(); err != nil {
 		return c, r, err
 	}
-	if r.overlay, err = readOverlay(overlay); err != nil || r.overlay == nil {
+	if r.overlay, err = readOverlay(ctx, overlay); err != nil || r.overlay == nil {
 		return r.files, r, err
 	}
 	if c, err = r.overlay.Config(r.files); err != nil {

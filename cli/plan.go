@@ -127,7 +127,7 @@ func (pl *planned) ofDirectory(ctx context.Context, path, overlay string) error 
 		return err
 	}
 	var r rearranged
-	if pl.config, r, err = dir.rearrange(overlay); err != nil {
+	if pl.config, r, err = dir.rearrange(ctx, overlay); err != nil {
 		return err
 	}
 	pl.name = dir.name

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -80,17 +81,17 @@ type prompt struct {
 }
 
 // readPrompts reads the requests of a JSONL file, or of standard input for "-".
-func (p *program) readPrompts(file string, defaults sampling, config model.Config) ([]prompt, error) {
+func (p *program) readPrompts(ctx context.Context, file string, defaults sampling, config model.Config) ([]prompt, error) {
 	in := p.in
 	if file != "-" {
-		f, err := os.Open(file)
+		f, err := await(ctx, func() (*os.File, error) { return os.Open(file) })
 		if err != nil {
 			return nil, err
 		}
 		defer f.Close()
 		in = f
 	}
-	list, err := parsePrompts(in, defaults, config)
+	list, err := await(ctx, func() ([]prompt, error) { return parsePrompts(in, defaults, config) })
 	if err != nil {
 		if file == "-" {
 			file = "standard input"

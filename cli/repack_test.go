@@ -65,7 +65,7 @@ func TestOverlayWithoutMemory(t *testing.T) {
 	}
 	file, _ := overlay(t, "average", "--groups", "0+1")
 	l := launch{dir: dir, repack: repackAuto}
-	if l.config, l.rearranged, err = dir.rearrange(file); err != nil {
+	if l.config, l.rearranged, err = dir.rearrange(t.Context(), file); err != nil {
 		t.Fatal(err)
 	}
 	calls := 0

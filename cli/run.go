@@ -152,7 +152,7 @@ func (p *program) readInput(c *cli.Context, s sampling, config model.Config) (in
 		return in, usagef("PROMPT, --tokens and --prompts: give one of them")
 	case c.IsSet("prompts"):
 		in.many = true
-		in.prompts, err = p.readPrompts(c.String("prompts"), s, config)
+		in.prompts, err = p.readPrompts(c.Context, c.String("prompts"), s, config)
 		return in, err
 	case c.IsSet("tokens"):
 		if one.ids, err = parseIDs(c.String("tokens")); err != nil {

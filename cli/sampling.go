@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"strings"
 
@@ -81,7 +82,7 @@ func readExperts(c *cli.Context, config model.Config) (router.Policy, error) {
 	if !c.IsSet("experts") {
 		return router.Uniform(config.Model.NumSelectedExperts), nil
 	}
-	policy, err := policyOf(spec, config)
+	policy, err := policyOf(c.Context, spec, config)
 	if err != nil {
 		return policy, &usageError{err: err}
 	}
@@ -90,12 +91,12 @@ func readExperts(c *cli.Context, config model.Config) (router.Policy, error) {
 
 // policyOf reads a policy as it stands, or with @ before its name a file with one: parts on lines of their own, and
 // comments from # on.
-func policyOf(spec string, config model.Config) (router.Policy, error) {
+func policyOf(ctx context.Context, spec string, config model.Config) (router.Policy, error) {
 	name, isFile := strings.CutPrefix(spec, "@")
 	if !isFile {
 		return parsePolicy(spec, config)
 	}
-	text, err := readAtMost(name, maxPolicyFile)
+	text, err := readAtMost(ctx, name, maxPolicyFile)
 	if err != nil {
 		return router.Policy{}, err
 	}

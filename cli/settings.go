@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -30,12 +31,12 @@ type setting struct {
 }
 
 // readSettings reads the file; an empty name gives no settings.
-func readSettings(file string, app *cli.App) (*settings, error) {
+func readSettings(ctx context.Context, file string, app *cli.App) (*settings, error) {
 	s := &settings{file: file}
 	if file == "" {
 		return s, nil
 	}
-	raw, err := readAtMost(file, maxSettings)
+	raw, err := readAtMost(ctx, file, maxSettings)
 	if err != nil {
 		return nil, usagef("--config: %w", err)
 	}

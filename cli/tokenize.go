@@ -129,7 +129,7 @@ func openTokenizerFor(c *cli.Context) (*tokens.Tokenizer, error) {
 		}
 		return dir.tokenizer()
 	}
-	raw, err := readAtMost(file, maxTokenizer)
+	raw, err := readAtMost(c.Context, file, maxTokenizer)
 	if err != nil {
 		return nil, err
 	}
@@ -150,7 +150,7 @@ func (p *program) argumentOrInput(c *cli.Context, what string) (string, error) {
 	case isTerminal(p.in):
 		return "", usagef("no %s: give it as an argument or on standard input", what)
 	}
-	raw, err := io.ReadAll(io.LimitReader(p.in, maxLine+1))
+	raw, err := await(c.Context, func() ([]byte, error) { return io.ReadAll(io.LimitReader(p.in, maxLine+1)) })
 	if err == nil && len(raw) > maxLine {
 		err = fmt.Errorf("standard input: longer than %d bytes", maxLine)
 	}
