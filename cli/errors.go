@@ -46,10 +46,6 @@ func (p *program) report(err error) int {
 		return exitOK
 	case errors.Is(err, syscall.EPIPE): // a reader that has seen enough is no news
 		return exitFailed
-	case errors.As(err, &usage):
-		fmt.Fprintf(p.err, "troupe: %s\n", strings.TrimPrefix(joined(usage.command, err), ": "))
-		fmt.Fprintf(p.err, "See: %s --help\n", strings.TrimSpace("troupe "+usage.command))
-		return exitUsage
 	case cancelled(err):
 		fmt.Fprintln(p.err, "troupe: cancelled")
 		for _, err := range apart(err) {
@@ -58,6 +54,10 @@ func (p *program) report(err error) int {
 			}
 		}
 		return exitFailed
+	case errors.As(err, &usage):
+		fmt.Fprintf(p.err, "troupe: %s\n", strings.TrimPrefix(joined(usage.command, err), ": "))
+		fmt.Fprintf(p.err, "See: %s --help\n", strings.TrimSpace("troupe "+usage.command))
+		return exitUsage
 	}
 	fmt.Fprintf(p.err, "troupe: %s\n", joined("", err))
 	return exitFailed

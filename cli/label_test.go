@@ -81,3 +81,12 @@ func TestRoutingOfAnotherModel(t *testing.T) {
 		t.Errorf("%s%s", o.out, o.err)
 	}
 }
+
+// What is interrupted is not wrong usage, wherever it was read.
+func TestInterruptedFlag(t *testing.T) {
+	var b strings.Builder
+	p := newProgram(&interrupts{}, strings.NewReader(""), io.Discard, &b)
+	if code := p.report(badFlag("experts", errInterrupted)); code != exitFailed || b.String() != "troupe: cancelled\n" {
+		t.Errorf("exit %d: %s", code, b.String())
+	}
+}
