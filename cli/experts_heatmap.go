@@ -93,7 +93,7 @@ func (p *program) heatmap(c *cli.Context) error {
 		return errors.Join(err, cause)
 	}
 	err = p.showHeat(c, h, m, s)
-	p.notice("%d texts, %s tokens: %s", m.docs, thousands(slices.Max(m.domains.All.Rows)), strings.Join(about(s.header), ", "))
+	p.notice("%s, %s tokens: %s", textsOf(m.docs), thousands(slices.Max(m.domains.All.Rows)), strings.Join(about(s.header), ", "))
 	return errors.Join(err, cause)
 }
 

@@ -162,9 +162,9 @@ func (t *tracing) end(out string) error {
 	if t.docs > t.show && !t.json && t.show > 0 {
 		t.notice("%d of %d texts are shown: --show %d shows all", t.show, t.docs, t.docs)
 	}
-	t.notice("%d texts, %s tokens: %s", t.docs, thousands(t.tokens), strings.Join(about(t.source.header), ", "))
+	t.notice("%s, %s tokens: %s", textsOf(t.docs), thousands(t.tokens), strings.Join(about(t.source.header), ", "))
 	if out != "" {
-		t.notice("%s: the routing of %d texts", out, t.docs)
+		t.notice("%s: the routing of %s", out, textsOf(t.docs))
 	}
 	return nil
 }

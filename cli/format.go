@@ -16,6 +16,14 @@ func humanBytes(n int64) string { return humanize.Bytes(uint64(max(n, 0))) }
 // thousands groups the digits of a number that must be exact.
 func thousands(n int64) string { return humanize.Comma(n) }
 
+// textsOf is a number of texts.
+func textsOf(n int) string {
+	if n == 1 {
+		return "1 text"
+	}
+	return fmt.Sprintf("%d texts", n)
+}
+
 // seconds is a duration with the digits that matter.
 func seconds(d time.Duration) string { return fmt.Sprintf("%.3g s", d.Seconds()) }
 

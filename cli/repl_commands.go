@@ -21,13 +21,7 @@ func replCommands() []replCommand {
 	return []replCommand{
 		{"help", "", "this list", (*repl).help},
 		{"more", "", "continue the last text", (*repl).more},
-		{"experts", "[SPEC]", "experts a token uses: 3, or 0-2:1,3-5:4; alone: those used so far", orElse((*repl).showRouting, setting1(func(r *repl, s string) error {
-			policy, err := parsePolicy(s, r.generator.config)
-			if err == nil {
-				r.settings.policy = policy
-			}
-			return err
-		}))},
+		{"experts", "[SPEC]", "experts a token uses: 3, 0-2:1,3-5:4 or @FILE; alone: those used so far", orElse((*repl).showRouting, (*repl).setExperts)},
 		{"temperature", "F", "0 takes the likeliest token", number1(func(p *sample.Params, v float64) { p.Temperature = v })},
 		{"top-p", "F", "keep the likeliest tokens that hold this much", number1(func(p *sample.Params, v float64) { p.TopP = v })},
 		{"top-k", "N", "keep this many tokens, 0 keeps all", setting1(func(r *repl, s string) error {
@@ -111,6 +105,19 @@ func setting1(set func(r *repl, value string) error) func(*repl, context.Context
 		}
 		return nil
 	}
+}
+
+// setExperts has tokens use other experts from here on.
+func (r *repl) setExperts(ctx context.Context, spec string) error {
+	own, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer r.interrupts.catch(cancel)() // a pipe as the file may take for ever
+	policy, err := policyOf(own, spec, r.generator.config)
+	if err != nil {
+		return &settingError{err}
+	}
+	r.settings.policy = policy
+	return nil
 }
 
 // orElse is a command that does something else without its argument.

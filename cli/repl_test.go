@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -99,9 +101,13 @@ func TestRepl(t *testing.T) {
 	var stdout bytes.Buffer
 	var stderr lockedBuffer
 	r := replOf(t, &interrupts{}, &stdout, &stderr, 8)
+	policy := filepath.Join(t.TempDir(), "policy.txt")
+	if err := os.WriteFile(policy, []byte("3 # experts\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
 	err := r.loop(t.Context(), &typed{[]string{
 		"", "  ", "/help", "/hlep", "/experts", "/experts 9", "/temperature warm", "/temperature -1", "/top-p 0", "/top-k x", "/seed -1", "/max-tokens 0", "/quit now", "/more",
-		heading, "/max-tokens 4", "/more", "/experts 1", "/settings", "/reset", "/settings", "/stats", "^C",
+		heading, "/max-tokens 4", "/more", "/experts 1", "/settings", "/experts @" + policy, "/settings", "/reset", "/settings", "/stats", "^C",
 		"/temperature 0.5", "/top-p 0.9", "/top-k 7", "/min-p 0.1", "/seed 3", heading,
 		"/rollback", "/kernels", "/swap", "/swap nothing", "/swap add=ref", "/quit", "never read"}})
 	out, log := stdout.String(), stderr.String()
@@ -112,7 +118,7 @@ func TestRepl(t *testing.T) {
 		"/experts [SPEC]", "unknown command /hlep: did you mean /help?", "Layer  Tokens  Used  Entropy  Margin", `/experts: router: experts "9"`,
 		`/temperature: "warm": want a number`, "/temperature: sample: temperature -1", "/top-p: sample: top-p 0", `/top-k: "x": want an integer`,
 		`/seed: "-1": want an integer from 0`, `/max-tokens: "0": want an integer from 1`, "/quit: it takes no argument", "/more: no text yet",
-		"experts 1, temperature 0, top-p 1, top-k 0, min-p 0, seed 42, max-tokens 4", "experts 2, temperature 0, top-p 1, top-k 0, min-p 0, seed 42, max-tokens 8",
+		"experts 3, temperature 0", "experts 1, temperature 0, top-p 1, top-k 0, min-p 0, seed 42, max-tokens 4", "experts 2, temperature 0, top-p 1, top-k 0, min-p 0, seed 42, max-tokens 8",
 		"stage 0: layers 0-5", "12 tokens made", "Ctrl-D or /quit leaves", "temperature 0.5, seed 3", "8 tokens in", "finish length",
 		"/rollback: actors: ", "\nbinding     the best library for everything\n", "/swap: want /swap BINDING", `/swap: kernels: library "nothing" unknown`,
 	} {

@@ -106,9 +106,9 @@ func (p *program) printRouting(r routingReport, w io.Writer) error {
 	return err
 }
 
-const routingLegend = `Used: experts a token. By expert: per cent of the tokens that used it. Entropy of
-the router's probabilities, in nats. Margin: probability of the last expert used
-less that of the best one left out.
+const routingLegend = `Used: experts a token. By expert: per cent of the tokens that used it. Entropy:
+of the router's probabilities, in nats. Margin: probability of the last expert
+used less that of the best one left out.
 `
 
 // share is the per cent of the tokens that used an expert.

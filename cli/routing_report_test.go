@@ -25,6 +25,9 @@ func TestCtlExperts(t *testing.T) {
 	if out := ctl(); out != want+routingLegend {
 		t.Errorf("%s, want %s", out, want)
 	}
+	if n := widthOf(routingLegend); n > 80 {
+		t.Errorf("%d columns: %s", n, routingLegend)
+	}
 	var r routingReport
 	if err := json.Unmarshal([]byte(ctl("--json", "--reset")), &r); err != nil {
 		t.Fatal(err)
