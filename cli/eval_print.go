@@ -129,7 +129,7 @@ func (e *evaluation) print(asJSON, documents bool) error {
 		header = []string{"", "Tokens", "Perplexity", r.Against, "KL", "median", "99 %", "max", "Top-1"}
 	}
 	_, err := io.WriteString(e.out, e.tableOf(header, rows, 1, 2, 3, 4, 5, 6, 7, 8))
-	e.notice("%d documents in %s, %s tokens/s, experts %s, arithmetic %s", len(r.Documents), seconds(e.took), rate(r.TokensPerSecond), r.Experts, r.Arith)
+	e.notice("%s in %s, %s tokens/s, experts %s, arithmetic %s", plural(len(r.Documents), "document"), seconds(e.took), rate(r.TokensPerSecond), r.Experts, r.Arith)
 	if r.Against != "" {
 		e.notice("KL in nats a token, of %s from %s; Top-1: per cent of the tokens with the same likeliest one", r.Arith, r.Against)
 	}

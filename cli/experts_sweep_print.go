@@ -63,7 +63,7 @@ func (s *sweeping) print(r sweep.Report, took time.Duration) error {
 	text := s.tableOf(header, rows, 1, 2, 3, 4, 5, 6, 7, 8, 9)
 	text += s.domainTables(&r)
 	_, err := io.WriteString(s.out, text)
-	s.notice("%s tokens of %d documents, arithmetic %s, in %s; * the model's own number of experts", thousands(int64(r.Tokens)), r.Documents, r.Arith, seconds(took))
+	s.notice("%s of %s, arithmetic %s, in %s; * the model's own number of experts", plural(r.Tokens, "token"), plural(r.Documents, "document"), r.Arith, seconds(took))
 	s.notice("Used: experts of a token in a layer; ±: half of the 95 %% interval; Δ, KL, Top-1: against *, KL in nats, Top-1 in %%; Tokens/s: new ones, %d at a time; MB: active weights of a token", max(r.Streams, 1))
 	s.notice("%s has sweep.json, sweep.csv and figures as PNG and SVG", s.dir)
 	return err

@@ -79,6 +79,9 @@ func Open(o Options, each func(line []byte) error) (*Journal, error) {
 
 // load reads the file, drops what is left of a torn line, and returns how many bytes stay.
 func (j *Journal) load(o Options, each func(line []byte) error) (whole int64, err error) {
+	if info, err := os.Stat(o.File); err == nil && !info.Mode().IsRegular() {
+		return 0, errors.New("no regular file: measurements are kept in one, to be read again")
+	}
 	flags := os.O_RDWR | os.O_CREATE
 	if o.Restart {
 		flags |= os.O_TRUNC
