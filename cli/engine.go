@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -15,7 +14,6 @@ import (
 	"troupe/kernels"
 	"troupe/model"
 	"troupe/stages"
-	"troupe/stages/place"
 	"troupe/stages/sched"
 )
 
@@ -41,11 +39,11 @@ const (
 func engineFlags() []cli.Flag {
 	return append([]cli.Flag{
 		modelFlag(),
-		&cli.StringFlag{Name: "devices", Value: "cpu", Usage: "`LIST` of devices, a stage each: cpu, or cpu:1,cpu:1 with threads, cpu:2/4 with others for prefill", Category: engineCategory},
+		devicesFlag(engineCategory, "`LIST` of devices, a stage each: cpu, or cpu:1,cpu:1 with threads, cpu:2/4 with others for prefill"),
 		&cli.IntFlag{Name: "threads", Usage: "threads in all, for devices that state none", DefaultText: "the cores, less one from 8 on", Category: engineCategory},
 		&cli.IntFlag{Name: "threads-prefill", Usage: "the same, for batches of many rows", DefaultText: "as --threads", Category: engineCategory},
 		&cli.StringFlag{Name: "expert-devices", Usage: "`LIST` of devices for experts alone", DefaultText: "none", Category: engineCategory},
-		&cli.StringFlag{Name: "placement", Usage: "`NAME` where experts live: " + strategyNames(), DefaultText: "local", Category: engineCategory},
+		placementFlag(engineCategory),
 		&cli.IntFlag{Name: "stages", Usage: "layer groups in the pipeline", DefaultText: "one a device", Category: engineCategory},
 		&cli.StringFlag{Name: "kernels", Usage: "`BINDING` of ops to kernel libraries: cpu/generic, attend@0-3=ref, or expert=plugin:mine", DefaultText: "the best", Category: kernelsCategory},
 		&cli.StringFlag{Name: "arith", Value: "int8", Usage: "`NAME` arithmetic: exact, int8 or reference", Category: engineCategory},
@@ -66,7 +64,7 @@ type launch struct {
 	dir    directory
 	config model.Config // with the overlay
 	rearranged
-	placement place.Plan
+	placement placed
 	arith     kernels.Arith
 	binding   kernels.Binding
 	host      *host // of plugins
@@ -105,14 +103,19 @@ func (p *program) readLaunch(c *cli.Context) (l launch, err error) {
 	if l.kernels, err = readKernelOptions(c); err != nil {
 		return l, err
 	}
-	if l.placement, err = readPlacement(c, l.config, true); err != nil {
+	file, err := readPlacementFile(c)
+	if err != nil {
 		return l, err
 	}
+	if l.placement, err = placeModel(c, file, l.config, nil); err != nil {
+		return l, err
+	}
+	p.tellPlacement(l.placement)
 	rows, err := intWithin(c, "prefill-chunk", maxRows)
 	if err != nil {
 		return l, err
 	}
-	sequences, err := intWithin(c, "max-batch", maxRows)
+	sequences, err := readMaxBatch(c, file)
 	if err != nil {
 		return l, err
 	}
@@ -150,40 +153,6 @@ func readPadSizes(c *cli.Context, config model.Config) ([]int, error) {
 	return sizes, nil
 }
 
-// readPlacement makes a plan of --devices, --expert-devices, --stages and --placement; a runnable one has
-// only devices that are here.
-func readPlacement(c *cli.Context, config model.Config, runnable bool) (place.Plan, error) {
-	devices, err := place.ParseDevices(c.String("devices"))
-	if err != nil {
-		return place.Plan{}, badFlag("devices", err)
-	}
-	wishes := place.Options{Stages: c.Int("stages"), Strategy: c.String("placement")}
-	if list := c.String("expert-devices"); list != "" {
-		if wishes.ExpertDevices, err = place.ParseDevices(list); err != nil {
-			return place.Plan{}, badFlag("expert-devices", err)
-		}
-	}
-	if c.IsSet("stages") && wishes.Stages < 1 {
-		return place.Plan{}, badFlag("stages", fmt.Errorf("%d, want 1 or more", wishes.Stages))
-	}
-	if runnable {
-		threads, err := readThreads(c)
-		if err != nil {
-			return place.Plan{}, err
-		}
-		all, err := place.Runnable(slices.Concat(devices, wishes.ExpertDevices), threads)
-		if err != nil {
-			return place.Plan{}, &usageError{err: err}
-		}
-		devices, wishes.ExpertDevices = all[:len(devices)], all[len(devices):]
-	}
-	plan, err := place.Make(config, devices, wishes)
-	if err != nil {
-		return plan, &usageError{err: err}
-	}
-	return plan, nil
-}
-
 // manyCores is from where on one is left to other programs: the slowest thread holds all others up.
 const manyCores = 8
 
@@ -205,14 +174,6 @@ func readThreads(c *cli.Context) (kernels.Threads, error) {
 		t.Prefill, err = intWithin(c, "threads-prefill", maxThreads)
 	}
 	return t, err
-}
-
-func strategyNames() string {
-	var names []string
-	for _, s := range place.Strategies() {
-		names = append(names, s.Name+" ("+s.Doc+")")
-	}
-	return strings.Join(names, ", ")
 }
 
 // limit bounds the engine for these requests, so that no more cache is reserved than they can use; without
@@ -275,7 +236,7 @@ func (p *program) start(ctx context.Context, l launch) (_ *session, err error) {
 	}
 	var turns actors.Trace
 	if l.trace != "" {
-		if s.trace, err = newTraceFile(l.trace, l.placement); err != nil {
+		if s.trace, err = newTraceFile(l.trace, l.placement.Plan); err != nil {
 			return nil, err
 		}
 		turns = s.trace.turn
@@ -294,7 +255,7 @@ func (p *program) engine(ctx context.Context, l launch, m *opened, turns actors.
 
 // engineOptions are what an engine of this launch is started with.
 func (p *program) engineOptions(l launch, m *opened, turns actors.Trace, wrap stages.Wrap, w *kernelWatch) actors.Options {
-	o := actors.Options{Model: l.config, Weights: m.Weights, Placement: l.placement, Arith: l.arith,
+	o := actors.Options{Model: l.config, Weights: m.Weights, Placement: l.placement.Plan, Arith: l.arith,
 		Binding: l.binding, Sched: l.limits, Trace: turns, Wrap: wrap, Look: l.look, Log: p.logs.plain("actors"), NoTelemetry: l.uncounted}
 	l.kernels.put(&o, w)
 	return o

@@ -13,6 +13,7 @@ import (
 	"troupe/internal/load"
 	"troupe/kernels"
 	"troupe/model"
+	"troupe/placement"
 	"troupe/router"
 	"troupe/stages"
 	"troupe/stages/place"
@@ -29,13 +30,17 @@ threads and memory describe them, as in 8xgpu@80GB or cpu:64@512GB. With
 memory, too.
 
 troupe plan --preset grok-1 --devices 8xgpu@80GB --bandwidth 3.35TB
-troupe plan --preset grok-1 --num-layers 16 --devices cpu@128GB --json`,
+troupe plan --preset grok-1 --num-layers 16 --devices cpu@128GB --json
+troupe plan --devices cpu:1,cpu:2 --placement auto --explain
+troupe plan --devices cpu,cpu --write-placement two.yaml`,
 		Flags: append([]cli.Flag{
 			modelFlag(), overlayFlag(""),
 			jsonFlag("print one JSON object"),
-			&cli.StringFlag{Name: "devices", Value: "cpu", Usage: "`LIST` of devices, a stage each", Category: category},
+			devicesFlag(category, "`LIST` of devices, a stage each"),
 			&cli.StringFlag{Name: "expert-devices", Usage: "`LIST` of devices for experts alone", DefaultText: "none", Category: category},
-			&cli.StringFlag{Name: "placement", Usage: "`NAME` where experts live: " + strategyNames(), DefaultText: "local", Category: category},
+			placementFlag(category),
+			&cli.BoolFlag{Name: "explain", Usage: "say of every stage and expert where it lives, what it takes, and why", Category: category},
+			&cli.StringFlag{Name: "write-placement", Usage: "`FILE` to write the placement to, for --placement; - is standard output, without the report", TakesFile: true, Category: category},
 			&cli.IntFlag{Name: "stages", Usage: "layer groups in the pipeline", DefaultText: "one a device", Category: category},
 			&cli.StringFlag{Name: "arith", Value: "int8", Usage: "`NAME` arithmetic: exact (float32 cache), int8 or reference (bfloat16 cache)", Category: category},
 			&cli.IntFlag{Name: "max-batch", Value: 1, Usage: "requests that run at a time", Category: category},
@@ -52,7 +57,7 @@ troupe plan --preset grok-1 --num-layers 16 --devices cpu@128GB --json`,
 type planned struct {
 	name   string
 	config model.Config
-	place.Plan
+	placed
 	quantities place.Quantities
 	context    int // positions a sequence
 	arith      kernels.Arith
@@ -80,17 +85,29 @@ func (p *program) plan(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := pl.readLoad(c); err != nil {
+	file, err := readPlacementFile(c)
+	if err != nil {
 		return err
 	}
-	if pl.Plan, err = readPlacement(c, pl.config, false); err != nil {
+	if err := pl.readLoad(c, file); err != nil {
+		return err
+	}
+	if pl.placed, err = placeModel(c, file, pl.config, &pl.quantities); err != nil {
 		return err
 	}
 	pl.quantities.Batches = 1
 	if n := len(pl.Stages); n > 1 || len(pl.Devices) > 1 {
 		pl.quantities.Batches = n + 1 // as actors.Start does
 	}
+	if file := c.String("write-placement"); file != "" {
+		if err := p.writePlacement(file, &pl); err != nil || file == "-" {
+			return err
+		}
+	}
 	r := pl.report()
+	if c.Bool("explain") {
+		r.explain(&pl)
+	}
 	if c.Bool("json") {
 		return writeJSON(p.out, r)
 	}
@@ -160,7 +177,7 @@ func (pl *planned) ofDirectory(ctx context.Context, path, overlay string) error 
 }
 
 // readLoad reads what the model is asked to do.
-func (pl *planned) readLoad(c *cli.Context) (err error) {
+func (pl *planned) readLoad(c *cli.Context, file *placement.File) (err error) {
 	if pl.arith, err = kernels.ParseArith(c.String("arith")); err != nil {
 		return badFlag("arith", err)
 	}
@@ -182,7 +199,7 @@ func (pl *planned) readLoad(c *cli.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	sequences, err := intWithin(c, "max-batch", maxRows)
+	sequences, err := readMaxBatch(c, file)
 	if err != nil {
 		return err
 	}

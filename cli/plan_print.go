@@ -27,6 +27,7 @@ type planReport struct {
 	Host             memoryReport   `json:"host"` // all devices as one memory
 	Fits             *bool          `json:"fits"` // null: no device states its memory
 	Bound            *boundReport   `json:"bound_tokens_per_second"`
+	Explain          *explainReport `json:"explain,omitempty"` // with --explain
 }
 
 type memoryReport struct {
@@ -38,8 +39,9 @@ type memoryReport struct {
 
 type deviceReport struct {
 	Name    string   `json:"name"`
-	Layers  [][2]int `json:"layers"`  // of its stages, first and last
-	Experts int      `json:"experts"` // that live here, of all layers
+	Label   string   `json:"label,omitempty"` // the name in a placement file
+	Layers  [][2]int `json:"layers"`          // of its stages, first and last
+	Experts int      `json:"experts"`         // that live here, of all layers
 	memoryReport
 	Memory int64      `json:"memory"` // 0: not stated
 	Fit    *fitReport `json:"fit"`    // null: not stated
@@ -76,7 +78,7 @@ func (pl *planned) report() planReport {
 	budget := pl.Budget(c, q)
 	r.Host = memoryOf(budget.Host)
 	for i, d := range pl.Devices {
-		r.Devices = append(r.Devices, deviceReport{Name: d.Name, Layers: [][2]int{}, Memory: d.Memory, memoryReport: memoryOf(budget.Devices[i])})
+		r.Devices = append(r.Devices, deviceReport{Name: d.Name, Label: d.Label, Layers: [][2]int{}, Memory: d.Memory, memoryReport: memoryOf(budget.Devices[i])})
 	}
 	for _, s := range pl.Stages {
 		d := &r.Devices[s.Device]
@@ -141,6 +143,9 @@ func (r planReport) print(p *program) error {
 			b.WriteString("\n" + d.advice(i))
 		}
 	}
+	if r.Explain != nil {
+		b.WriteString(r.Explain.text(r.Devices))
+	}
 	switch {
 	case r.Fits == nil:
 		b.WriteString("\nNo device states its memory (NAME@80GB): nothing to compare with.\n")
@@ -166,12 +171,20 @@ func (r planReport) rows() (rows [][]string) {
 		if d.Fit != nil {
 			memory, verdict = humanBytes(d.Memory), map[bool]string{true: "fits", false: "too small"}[d.Fit.Fits]
 		}
-		rows = append(rows, append(cells(fmt.Sprintf("%d %s", i, d.Name), strings.Join(layers, " "), fmt.Sprint(d.Experts), d.memoryReport), memory, verdict))
+		rows = append(rows, append(cells(d.title(i), strings.Join(layers, " "), fmt.Sprint(d.Experts), d.memoryReport), memory, verdict))
 	}
 	if len(r.Devices) > 1 {
 		rows = append(rows, append(cells("as one", "", "", r.Host), "", ""))
 	}
 	return rows
+}
+
+// title is a device's number with its name, or its kind where it has none.
+func (d deviceReport) title(i int) string {
+	if d.Label != "" {
+		return fmt.Sprintf("%d %s", i, d.Label)
+	}
+	return fmt.Sprintf("%d %s", i, d.Name)
 }
 
 // advice says what would fit on a device that is too small.

@@ -63,7 +63,7 @@ func launchDemo(t *testing.T, p *program) (*generator, *steering) {
 	if l.config, err = dir.config(); err != nil {
 		t.Fatal(err)
 	}
-	if l.placement, err = place.Make(l.config, []place.Device{{Name: "cpu", Threads: 1}}, place.Options{}); err != nil {
+	if l.placement.Plan, err = place.Make(l.config, []place.Device{{Name: "cpu", Threads: 1}}, place.Options{}); err != nil {
 		t.Fatal(err)
 	}
 	l.limit(nil, false)

@@ -25,3 +25,13 @@ func ParseBytes(s string) (int64, error) {
 	}
 	return int64(v), nil
 }
+
+// FormatBytes writes a number of bytes so that ParseBytes reads the same: with the largest unit that divides it.
+func FormatBytes(n int64) string {
+	for _, unit := range []string{"TB", "TiB", "GB", "GiB", "MB", "MiB", "kB", "KiB"} {
+		if size := int64(units[strings.ToLower(unit)]); n >= size && n%size == 0 {
+			return strconv.FormatInt(n/size, 10) + unit
+		}
+	}
+	return strconv.FormatInt(n, 10) + "B"
+}

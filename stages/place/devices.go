@@ -16,6 +16,7 @@ type Device struct {
 	Threads int    // 0: not stated
 	Prefill int    // threads for batches of many rows, other than Threads; 0: as Threads
 	Memory  int64  // bytes; 0: not stated
+	Label   string // a name of its own, as placement files give; "": none
 }
 
 const (
@@ -25,7 +26,7 @@ const (
 
 const deviceGrammar = "want [COUNTx]NAME[:THREADS[/PREFILL]][@MEMORY], separated by commas, as in cpu, cpu:2,cpu:2/4 or 8xgpu@80GB"
 
-var deviceForm = regexp.MustCompile(`^(?:([0-9]+)x)?([a-z][a-z0-9_-]*)(?::([0-9]+)(?:/([0-9]+))?)?(?:@([0-9.]+[A-Za-z]*))?$`)
+var deviceForm = regexp.MustCompile(`^(?:([0-9]+)x)?([a-z][a-z0-9_-]{0,63})(?::([0-9]+)(?:/([0-9]+))?)?(?:@([0-9.]+[A-Za-z]*))?$`)
 
 // ParseDevices reads a list of devices: "cpu", "cpu:1,cpu:1", "cpu:2/4" (two threads for decode, four for
 // prefill), "8xgpu@80GB". Spaces around entries do not matter.
@@ -73,6 +74,27 @@ func parseDevice(entry string) (count int, d Device, err error) {
 		}
 	}
 	return count, d, nil
+}
+
+var (
+	kindForm  = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,63}$`)
+	labelForm = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_.-]{0,63}$`)
+)
+
+// Check reports what no device can be: a kind or label of other signs than letters, digits, -, _ and, in labels, dots;
+// numbers of threads or a memory out of bounds. A label may be missing.
+func (d Device) Check() error {
+	switch {
+	case d.Label != "" && !labelForm.MatchString(d.Label):
+		return fmt.Errorf("name %.70q, want a letter, then at most 63 letters, digits, -, _ or dots", d.Label)
+	case !kindForm.MatchString(d.Name):
+		return fmt.Errorf("kind %.70q, want a small letter, then at most 63 small letters, digits, - or _, as cpu", d.Name)
+	case d.Threads < 0 || d.Threads > maxThreads || d.Prefill < 0 || d.Prefill > maxThreads:
+		return fmt.Errorf("threads %d, for prefill %d, want at most %d", d.Threads, d.Prefill, maxThreads)
+	case d.Memory < 0:
+		return fmt.Errorf("memory of %d bytes, want 1 or more", d.Memory)
+	}
+	return nil
 }
 
 func within(what, digits string, most int) (int, error) {

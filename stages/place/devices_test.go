@@ -86,6 +86,11 @@ func TestParseBytes(t *testing.T) {
 			t.Errorf("ParseBytes(%q) = %d, %v, want %d", s, got, err, want)
 		}
 	}
+	for want, n := range map[string]int64{"1B": 1, "80GB": 80e9, "80GiB": 80 << 30, "1500B": 1500, "3KiB": 3072, "2kB": 2000, "1TB": 1e12, "1TiB": 1 << 40} {
+		if got := FormatBytes(n); got != want {
+			t.Errorf("FormatBytes(%d) = %q, want %q", n, got, want)
+		}
+	}
 	for _, s := range []string{"", "GB", "-1GB", "0", "0.5B", "NaN", "Inf", "1GBB", "1 GB", "1e30GB"} {
 		if got, err := ParseBytes(s); err == nil {
 			t.Errorf("ParseBytes(%q) = %d, want an error", s, got)
@@ -139,6 +144,28 @@ func TestKernelThreads(t *testing.T) {
 	} {
 		if got := d.KernelThreads(); got != want {
 			t.Errorf("%+v: %+v, want %+v", d, got, want)
+		}
+	}
+}
+
+func TestDeviceCheck(t *testing.T) {
+	for _, test := range []struct {
+		d    Device
+		want string
+	}{
+		{Device{Name: "cpu"}, ""},
+		{Device{Name: "h100-sxm_5", Label: "Rack.2_b-1", Threads: 4096, Prefill: 1, Memory: 1}, ""},
+		{Device{}, `kind ""`},
+		{Device{Name: "2xcpu"}, `kind "2xcpu"`},
+		{Device{Name: strings.Repeat("a", 65)}, "kind"},
+		{Device{Name: "cpu", Label: "a b"}, `name "a b"`},
+		{Device{Name: "cpu", Label: "1"}, `name "1"`},
+		{Device{Name: "cpu", Threads: 4097}, "threads 4097"},
+		{Device{Name: "cpu", Prefill: -1}, "for prefill -1"},
+		{Device{Name: "cpu", Memory: -1}, "memory of -1 bytes"},
+	} {
+		if err := test.d.Check(); (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%+v: %v, want %q", test.d, err, test.want)
 		}
 	}
 }

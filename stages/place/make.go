@@ -13,10 +13,12 @@ type Options struct {
 	Stages        int      // 0: one on each device
 	ExpertDevices []Device // devices for experts alone, besides those of the stages
 	Strategy      string   // where experts live; "": local, or spread when there are devices for experts alone
+	// Load is what a strategy that looks at memory counts with; the zero Quantities are the weights alone.
+	Load Quantities
 }
 
-// Make puts a model on devices. The layers are cut as evenly as possible, the first stages take what is
-// left over, and runs of stages share a device when there are more stages than devices.
+// Make puts a model on devices. Where the strategy has no other wish, the layers are cut as evenly as possible, the
+// first stages take what is left over, and runs of stages share a device when there are more stages than devices.
 func Make(c model.Config, devices []Device, o Options) (Plan, error) {
 	if len(devices) == 0 {
 		return Plan{}, fmt.Errorf("place: no devices: want at least one for the layers")
@@ -33,21 +35,22 @@ func Make(c model.Config, devices []Device, o Options) (Plan, error) {
 	case n > layers:
 		return Plan{}, fmt.Errorf("place: %d stages for %d layers: want at most a stage for each layer", n, layers)
 	}
-	name := o.Strategy
-	if name == "" {
-		name = defaultStrategy(o)
-	}
-	strategy, err := findStrategy(name)
+	strategy, err := findStrategy(o.strategy())
 	if err != nil {
 		return Plan{}, err
 	}
-	p := Plan{Devices: slices.Concat(devices, o.ExpertDevices), Stages: split(layers, n, len(devices))}
+	p := Plan{Devices: slices.Concat(devices, o.ExpertDevices), Stages: Cut(layers, n, len(devices))}
+	if strategy.Cut != nil {
+		if p.Stages, err = strategy.Cut(c, devices, o); err != nil {
+			return Plan{}, err
+		}
+	}
 	p.Experts = strategy.Place(c, p, expertHosts(p, o))
 	return p, p.Check(c)
 }
 
-// split cuts layers into n stages on that many devices.
-func split(layers, n, devices int) []Stage {
+// Cut cuts layers into n stages on that many devices, as evenly as possible.
+func Cut(layers, n, devices int) []Stage {
 	list := make([]Stage, n)
 	lo := 0
 	for i := range list {

@@ -110,7 +110,7 @@ func TestMakeRefuses(t *testing.T) {
 		{"negative", cpus(1), Options{Stages: -1}, "-1 stages, want at least 1"},
 		{"a device with nothing to do", cpus(3), Options{Stages: 2}, "device 2 (cpu:1) has neither layers nor experts"},
 		{"experts' devices with nothing to do", cpus(1), Options{ExpertDevices: cpus(1), Strategy: "local"}, "device 1 (cpu:1) has neither"},
-		{"unknown strategy", cpus(1), Options{Strategy: "clever"}, `strategy "clever", want one of local, spread`},
+		{"unknown strategy", cpus(1), Options{Strategy: "clever"}, `strategy "clever", want one of auto, local, spread`},
 	} {
 		if p, err := Make(sized(3, 5), test.devices, test.o); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: %+v, %v, want … %s …", test.name, p, err, test.want)

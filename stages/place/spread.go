@@ -7,6 +7,7 @@ import "troupe/model"
 var _ = register(Strategy{
 	Name: "spread",
 	Doc:  "experts in turn over all devices, or over those for experts alone",
+	Why:  "dealt in turn over the devices for experts",
 	Place: func(c model.Config, _ Plan, hosts []int) [][]int {
 		all := homes(c)
 		turn := 0

@@ -8,10 +8,13 @@ import (
 	"troupe/model"
 )
 
-// Strategy decides where experts live.
+// Strategy decides where experts live, and may decide where layers do.
 type Strategy struct {
 	Name string
 	Doc  string // one line
+	Why  string // of an expert's home, for people
+	// Cut gives each of the devices for layers its stages, in order. It may be nil: the layers are cut evenly.
+	Cut func(c model.Config, devices []Device, o Options) ([]Stage, error)
 	// Place returns a device for every expert, [layer][expert]. The plan has devices and stages; hosts
 	// are the devices that experts are wanted on.
 	Place func(c model.Config, p Plan, hosts []int) [][]int
@@ -38,7 +41,11 @@ func Strategies() []Strategy {
 	return all
 }
 
-func defaultStrategy(o Options) string {
+// strategy is the name of the wished strategy, or of the default.
+func (o Options) strategy() string {
+	if o.Strategy != "" {
+		return o.Strategy
+	}
 	if len(o.ExpertDevices) > 0 {
 		return "spread"
 	}
