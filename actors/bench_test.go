@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime"
 	"testing"
+	"time"
 
 	"troupe/ckpt"
 	"troupe/internal/load"
@@ -160,4 +161,33 @@ func TestTokensAllocateNothing(t *testing.T) {
 	if per := float64(many-few) / 72; per > 0.5 {
 		t.Errorf("%d allocations for 8 tokens, %d for 80: %.2f a token, want none but for growing slices", few, many, per)
 	}
+}
+
+// BenchmarkJournal is what journals cost while nobody dies: four streams of the demo model over three stages, with and
+// without, a request in turn, so that both meet the same moods of the machine. The goal is 2 % at most.
+func BenchmarkJournal(b *testing.B) {
+	m := openDemo(b)
+	r := rig{m.Config, m.Weights, kernels.Int8, "cpu", 100}
+	l := layout{stages: 3, devices: 1, threads: 1, batches: 4, rows: 64, sequences: 4}
+	var engines [2]*Engine
+	for i := range engines {
+		o := l.options(b, r.weights, r.arith, r.library)
+		o.Model, o.Placement = r.config, l.placement(r.config.Model.NumLayers, r.config.Model.NumExperts)
+		o.NoJournal = i == 0
+		var err error
+		if engines[i], err = Start(b.Context(), o); err != nil {
+			b.Fatal(err)
+		}
+		defer stop(engines[i])
+	}
+	q := r.request(r.tokens)
+	var spent [2]time.Duration
+	for b.Loop() {
+		for i, e := range engines {
+			begin := time.Now()
+			serve(b, e, []sched.Request{q, q, q, q})
+			spent[i] += time.Since(begin)
+		}
+	}
+	b.ReportMetric(100*(float64(spent[1])/float64(spent[0])-1), "%overhead")
 }

@@ -13,5 +13,7 @@
 //     the ledger has; every device has a program of it by then, because the binder, a goroutine beside the
 //     actors, has compiled it off the lanes and given it to each of them first.
 //   - A2: an error of a kernel travels as a message and fails the requests of its batch. A panic is a
-//     bug of ours: its actor stops, and the engine fails what is open and accepts nothing more.
+//     bug of ours: its actor stops. The keeper, a goroutine beside the actors, begins a new epoch and spawns it
+//     anew, and the head has everything computed again that was lost with it; the bits are the same. Only the
+//     head itself is not mended: the engine fails what is open and accepts nothing more.
 package actors

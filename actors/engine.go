@@ -5,14 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
+	"troupe/model"
 	"troupe/router"
+	"troupe/stages"
 	"troupe/stages/sched"
 )
 
@@ -31,6 +32,11 @@ type Engine struct {
 	count   []*router.Counters // by stage, each of its lane; nil: routing is not counted
 	credits []*credit
 	binder  *binder
+	keeper  *keeper
+	plan    model.Plan
+	epoch   atomic.Uint64 // counts the times that parts have died; what is of an earlier one is dropped
+
+	journals []*stages.Journal // [stages+1] of what enters a stage; nil: none
 
 	end    sync.Once
 	ended  chan struct{} // closed when nothing more will be computed
@@ -91,20 +97,19 @@ func (e *Engine) finish(reason error) {
 	})
 }
 
-// panicked ends the engine's service: a panic is a bug of ours, and what state it left is not trusted.
+// panicked ends the engine's service: a panic is a bug of ours, and what state it left the head in is not trusted.
 func (e *Engine) panicked(name string, reason any, stack []byte) {
-	what, _, _ := strings.Cut(fmt.Sprint(reason), "\n") // a worker's panic brings its own stack
 	e.log.Error("panic", slog.String("actor", name), slog.Any("panic", reason), slog.String("stack", string(stack)))
-	e.finish(fmt.Errorf("actors: BUG: %s: panic: %v: please report it with the log of the part actors", name, what))
+	e.finish(fmt.Errorf("actors: BUG: %s: panic: %v: please report it with the log of the part actors", name, reason))
 }
 
 // stopActor is the guardian's verdict on every panic. Restarting would make a new instance with the old
 // name and lose the message in hand without a word.
 var stopActor = actor.NewOneForOneStrategy(0, 0, func(any) actor.Directive { return actor.StopDirective })
 
-// spawn starts an actor on a lane.
-func (e *Engine) spawn(name string, a actor.Actor, on actor.Dispatcher) (*actor.PID, error) {
-	box := &mailbox{panicked: func(reason any, stack []byte) { e.panicked(name, reason, stack) }}
+// spawn starts an actor on a lane. What is told of its panic runs there, before anything else does.
+func (e *Engine) spawn(name string, a actor.Actor, on actor.Dispatcher, panicked func(reason any, stack []byte, message any)) (*actor.PID, error) {
+	box := &mailbox{panicked: panicked}
 	props := actor.PropsFromProducer(func() actor.Actor { return counted{a, &e.alive} },
 		actor.WithDispatcher(on), actor.WithMailbox(func() actor.Mailbox { return box }))
 	e.alive.Add(1)
@@ -117,19 +122,22 @@ func (e *Engine) spawn(name string, a actor.Actor, on actor.Dispatcher) (*actor.
 	return pid, nil
 }
 
-// counted is an actor that is counted while it lives.
+// counted is an actor that is counted while it lives, and dies when it is told to.
 type counted struct {
 	actor.Actor
 	alive *sync.WaitGroup
 }
 
-// Receive counts, and hands everything else on.
+// Receive hands on what it is not concerned with.
 func (a counted) Receive(c actor.Context) {
-	if _, ok := c.Message().(*actor.Stopped); ok {
+	switch m := c.Message().(type) {
+	case *actor.Stopped:
 		a.alive.Done()
-		return
+	case *die:
+		panic(killed{"BUG: none: killed on purpose", m.injury})
+	default:
+		a.Actor.Receive(c)
 	}
-	a.Actor.Receive(c)
 }
 
 // newSystem makes an actor system that keeps quiet: what matters is logged here, in our words.

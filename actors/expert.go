@@ -18,7 +18,7 @@ type expertActor struct {
 
 func (x *expertActor) Receive(c actor.Context) {
 	m, ok := c.Message().(*work)
-	if !ok {
+	if !ok || m.stale() {
 		return
 	}
 	b, p := m.credit, &m.part[x.expert]

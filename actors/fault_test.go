@@ -114,44 +114,27 @@ func atHome(t *testing.T, e *Engine) {
 	}
 }
 
-// A panic is a bug: the engine fails what is open, says why, refuses the rest, and can still be stopped.
-func TestPanicEndsService(t *testing.T) {
-	for _, op := range []kernels.Op{kernels.Embed, kernels.Expert, kernels.Head} {
-		t.Run(op.String(), func(t *testing.T) {
-			setHook(t, func(s kernels.Segment, f *kernels.Frame) error {
-				if has(s, op) {
-					panic("BUG: a test's own")
-				}
-				return nil
-			})
-			e := start(t, pipeline.options(t, toy.Weights(toy.Config(), toy.Int8, 1), kernels.Int8, "hooked"))
-			for i, o := range serveSome(t, e, []sched.Request{simple(text(1, 8), 6), simple(text(2, 8), 6)}) {
-				if o.finish != "failed" || !strings.Contains(o.err.Error(), "panic: BUG: a test's own") {
-					t.Errorf("request %d: finish %q, error %v, want failed by the panic", i, o.finish, o.err)
-				}
-			}
-			if _, err := e.Submit(t.Context(), simple(text(3, 8), 6)); err == nil || !strings.Contains(err.Error(), "panic") {
-				t.Errorf("a request after the panic: error %v, want the panic's", err)
-			}
-			if _, err := e.Stats(t.Context()); err == nil || !strings.Contains(err.Error(), "panic") {
-				t.Errorf("stats after the panic: error %v, want the panic's", err)
-			}
-		})
+// A panic of the head is a bug that nobody mends: the engine fails what is open, says why, refuses the rest, and can
+// still be stopped.
+func TestPanicOfTheHeadEndsService(t *testing.T) {
+	g := newGate(t, kernels.Head, 0)
+	e := start(t, pipeline.options(t, toy.Weights(toy.Config(), toy.Int8, 1), kernels.Int8, "hooked"))
+	s, err := e.Submit(t.Context(), simple(text(1, 8), 6))
+	if err != nil {
+		t.Fatal(err)
 	}
-}
-
-// serveSome is serve for an engine that may end meanwhile.
-func serveSome(t *testing.T, e *Engine, requests []sched.Request) (out []outcome) {
-	t.Helper()
-	for _, r := range requests {
-		s, err := e.Submit(t.Context(), r)
-		if err != nil {
-			out = append(out, outcome{finish: "failed", err: err})
-			continue
-		}
-		out = append(out, collect(s))
+	<-g.arrived
+	e.tell(&die{})
+	if o := collect(s); o.finish != "failed" || !strings.Contains(o.err.Error(), "head: panic: ") {
+		t.Errorf("finish %q, error %v, want failed by the panic", o.finish, o.err)
 	}
-	return out
+	close(g.open)
+	if _, err := e.Submit(t.Context(), simple(text(3, 8), 6)); err == nil || !strings.Contains(err.Error(), "panic") {
+		t.Errorf("a request after the panic: error %v, want the panic's", err)
+	}
+	if _, err := e.Stats(t.Context()); err == nil || !strings.Contains(err.Error(), "panic") {
+		t.Errorf("stats after the panic: error %v, want the panic's", err)
+	}
 }
 
 // A row that is not finite fails its own request; its neighbours in the same batch keep their bits.

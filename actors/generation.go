@@ -43,7 +43,7 @@ func firstOf(errs []error) error {
 
 // bind gives every lane its program, and then has new batches belong to the generation.
 func (b *binder) bind(g generation, serve kernels.Binding) {
-	b.lanes(func(i int, d *device) { d.libs.Programs().Install(g.programs[i]) })
+	b.engine.lanes(func(i int, d *device) { d.libs.Programs().Install(g.programs[i]) })
 	b.live, b.current, b.next = append(b.live, g), g.number, 0
 	b.suspects.serving(g.number, serve.String(), g.serving())
 	b.ledger.bind(g.number)
@@ -77,22 +77,13 @@ func (g generation) serving() (names []string) {
 	return names
 }
 
-// lanes does something on the lane of every device and waits for it, between two of its turns.
-func (b *binder) lanes(f func(i int, d *device)) {
-	var wg sync.WaitGroup
-	for i, d := range b.engine.devices {
-		wg.Go(func() { d.lane.do(func() { f(i, d) }) })
-	}
-	wg.Wait()
-}
-
 // drop gives back generations whose last batch has come home.
 func (b *binder) drop() {
 	for _, number := range b.ledger.drained() {
 		at := slices.IndexFunc(b.live, func(g generation) bool { return g.number == number })
 		g := b.live[at]
 		b.live = slices.Delete(b.live, at, at+1)
-		b.lanes(func(i int, d *device) { d.libs.Programs().Drop(g.programs[i]) })
+		b.engine.lanes(func(i int, d *device) { d.libs.Programs().Drop(g.programs[i]) })
 		b.release(g)
 	}
 }
@@ -117,7 +108,7 @@ func (b *binder) release(g generation) {
 // tally adds up what comparing has shown on all devices in the current generation.
 func (b *binder) tally() (all stages.Tally) {
 	tallies := make([]stages.Tally, len(b.engine.devices))
-	b.lanes(func(i int, d *device) { tallies[i] = d.libs.Programs().Tally(b.current) })
+	b.engine.lanes(func(i int, d *device) { tallies[i] = d.libs.Programs().Tally(b.current) })
 	for _, t := range tallies {
 		all.Add(t)
 	}

@@ -14,17 +14,22 @@ import (
 type headActor struct {
 	engine  *Engine
 	sched   *sched.Scheduler
-	first   *actor.PID // stage 0
-	home    []*credit  // credits at home
-	credits int        // all there are
+	epoch   uint64       // that batches leave in
+	stages  []*actor.PID // in order
+	home    []*credit    // credits at home
+	away    []*credit    // in flight, in the order in which they left
+	credits int          // all there are
+	mend    *mending     // nil: nothing is lost
+	reaper  *reaper      // nil: nobody is to die
 	streams map[sched.ID]*Stream
 	events  []sched.Event // used again and again
 	leaving chan struct{} // nil until the engine stops; closed when all credits are home
 	left    bool          // it has been closed
 }
 
-func newHead(e *Engine, s *sched.Scheduler, first *actor.PID) *headActor {
-	return &headActor{engine: e, sched: s, first: first, home: slices.Clone(e.credits), credits: len(e.credits), streams: map[sched.ID]*Stream{}}
+func newHead(e *Engine, s *sched.Scheduler, chaos *Chaos) *headActor {
+	return &headActor{engine: e, sched: s, stages: e.keeper.stages(), home: slices.Clone(e.credits), credits: len(e.credits),
+		streams: map[sched.ID]*Stream{}, reaper: newReaper(chaos, e.keeper)}
 }
 
 func (h *headActor) Receive(c actor.Context) {
@@ -35,14 +40,11 @@ func (h *headActor) Receive(c actor.Context) {
 	case *cancel:
 		h.cancel(m.stream)
 	case *drawn:
-		h.engine.binder.ledger.land(m.batch.Generation, true)
-		h.events = h.sched.Commit(m.batch, h.events)
-		h.home = append(h.home, m.credit)
+		h.drawn(m.credit)
 	case *failed:
-		h.engine.log.Warn("batch failed", slog.Uint64("batch", m.batch.ID), slog.Any("error", m.err))
-		h.engine.binder.ledger.land(m.batch.Generation, false)
-		h.events = h.sched.Fail(m.batch, m.err, h.events)
-		h.home = append(h.home, m.credit)
+		h.failed(m.credit)
+	case *restart:
+		h.restart(m)
 	case *inquire:
 		m.reply <- h.stats()
 	case *leave:
@@ -55,6 +57,43 @@ func (h *headActor) Receive(c actor.Context) {
 	}
 	h.deliver()
 	h.send(c)
+	h.deliver() // what a recovery has ended
+}
+
+// drawn takes a batch back. One of an earlier epoch than the head's has been taken for lost.
+func (h *headActor) drawn(c *credit) {
+	switch {
+	case c.epoch != h.epoch:
+	case c.replay:
+		h.replayHome(c, nil)
+	default:
+		h.away = remove(h.away, c)
+		h.engine.binder.ledger.land(c.batch.Generation, true)
+		h.events = h.sched.Commit(c.batch, h.events)
+		h.home = append(h.home, c)
+		h.reaper.reap(h.sched.Tokens())
+	}
+}
+
+// failed takes a batch back that a kernel could not compute.
+func (h *headActor) failed(c *credit) {
+	if c.epoch != h.epoch {
+		return
+	}
+	h.engine.log.Warn("batch failed", slog.Uint64("batch", c.batch.ID), slog.Any("error", c.err))
+	if c.replay {
+		h.replayHome(c, c.err)
+		return
+	}
+	h.away = remove(h.away, c)
+	h.fail(c)
+}
+
+// fail ends the requests of a batch that is not on its way any more.
+func (h *headActor) fail(c *credit) {
+	h.engine.binder.ledger.land(c.batch.Generation, false)
+	h.events = h.sched.Fail(c.batch, c.err, h.events)
+	h.home = append(h.home, c)
 }
 
 func (h *headActor) submit(m *submit) error {
@@ -91,10 +130,22 @@ func (h *headActor) deliver() {
 		}
 	}
 	clear(h.events) // they hold logits and errors
+	h.events = h.events[:0]
 }
 
-// send fills batches while credits are at home.
+// send has batches leave, unless someone has died and is not back: first what was lost, then new ones.
 func (h *headActor) send(c actor.Context) {
+	if h.epoch == h.engine.epoch.Load() && (h.mend == nil || h.mended(c)) {
+		h.fill(c)
+	}
+	if h.leaving != nil && !h.left && len(h.home) == h.credits {
+		close(h.leaving)
+		h.left = true
+	}
+}
+
+// fill fills batches while credits are at home.
+func (h *headActor) fill(c actor.Context) {
 	for len(h.home) > 0 && h.leaving == nil && !h.engine.over() {
 		b := h.home[len(h.home)-1]
 		b.batch.Generation = h.engine.binder.ledger.depart()
@@ -103,11 +154,13 @@ func (h *headActor) send(c actor.Context) {
 			return
 		}
 		h.home = h.home[:len(h.home)-1]
-		b.err, b.home = nil, c.Self()
-		c.Send(h.first, &b.pass)
+		b.counted, b.looked, b.deaths = 0, 0, 0
+		h.depart(c, b)
 	}
-	if h.leaving != nil && !h.left && len(h.home) == h.credits {
-		close(h.leaving)
-		h.left = true
-	}
+}
+
+// depart sends a batch off.
+func (h *headActor) depart(c actor.Context, b *credit) {
+	h.away = append(h.away, b)
+	c.Send(h.stages[0], b.leave(h.epoch, c.Self()))
 }

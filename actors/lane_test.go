@@ -63,7 +63,7 @@ func TestStoppedLaneRefusesTurns(t *testing.T) {
 	l.stop() // again: nothing to wait for
 }
 
-func testMailbox() actor.Mailbox { return &mailbox{panicked: func(any, []byte) {}} }
+func testMailbox() actor.Mailbox { return &mailbox{panicked: func(any, []byte, any) {}} }
 
 // counter counts what it receives, and panics when asked to.
 type counter struct{ got []int }

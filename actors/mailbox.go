@@ -12,7 +12,7 @@ import (
 // that has arrived, so that a stage with two batches would run both before its router sees the first
 // ask, and the experts' device would idle meanwhile; it also makes a closure per turn, this one none.
 type mailbox struct {
-	panicked   func(reason any, stack []byte) // told of a panic, before the guardian is
+	panicked   func(reason any, stack []byte, message any) // told of a panic, before the guardian is
 	invoker    actor.MessageInvoker
 	dispatcher actor.Dispatcher
 	turn       func() // m.step, made once
@@ -75,7 +75,7 @@ func (m *mailbox) step() {
 func (m *mailbox) handle(message any, system bool) {
 	defer func() {
 		if r := recover(); r != nil {
-			m.panicked(r, debug.Stack())
+			m.panicked(r, debug.Stack(), message)
 			m.invoker.EscalateFailure(r, message)
 		}
 	}()

@@ -1,6 +1,8 @@
 package actors
 
 import (
+	"sync/atomic"
+
 	"github.com/asynkron/protoactor-go/actor"
 
 	"troupe/kernels"
@@ -19,6 +21,11 @@ import (
 //	stage → next stage    pass
 //	last stage → head     drawn     the credit returns
 //	stage → head          failed    the credit returns
+//	keeper → head         restart   who died is back: a new epoch
+//	head → any part       die       as a trial
+//
+// Pass, ask, answer, work and part are of an epoch; those of an earlier one are dropped by whoever receives them, and
+// the head makes new credits for the batches that were on their way.
 //
 // From pass to failed the messages are parts of a [credit], made once and sent again and again: the
 // steady state allocates nothing. A message may be sent again once its receiver has acted on it, which
@@ -52,11 +59,23 @@ type (
 	leave   struct{ home chan struct{} } // cancel everything; closed when all credits are home
 )
 
+// die has the part that receives it panic.
+type die struct{ injury *Injury }
+
+// restart comes from the keeper when the company is complete again: nothing of an earlier epoch is computed any more.
+type restart struct {
+	epoch  uint64
+	deaths []death
+	stages []*actor.PID
+}
+
 // credit is the permission to have a batch in flight, with the batch and every message about it. Who
 // received its last message holds it (M1); the fields of another part's section are not touched.
 type credit struct {
 	batch *stages.Batch
-	err   error // why the batch failed
+	err   error          // why the batch failed
+	epoch uint64         // it was sent in
+	now   *atomic.Uint64 // the engine's epoch
 
 	home *actor.PID // the head
 	from struct {   // who waits for the answer
@@ -70,6 +89,14 @@ type credit struct {
 	// The router's.
 	layer   int
 	missing int // parts
+	counted int // layers that have been counted: once, however often they are computed
+	looked  int // layers that have been looked at
+
+	// The head's.
+	replay bool // keys and values are wanted, not draws
+	enter  int  // replay: the first stage, which takes its input from the journal
+	until  int  // replay: the last stage
+	deaths int  // of parts at this batch
 
 	pass   pass
 	ask    ask
@@ -80,8 +107,24 @@ type credit struct {
 	part   []part // [experts]
 }
 
-func newCredit(b *stages.Batch, experts int) *credit {
-	c := &credit{batch: b, work: make([]work, experts), part: make([]part, experts)}
+// stale tells that what the message is about has been lost with a part that died, and is sent anew.
+func (c *credit) stale() bool { return c.epoch != c.now.Load() }
+
+// again is a credit in the place of one that was lost on its way: messages of the old one may still come.
+func (c *credit) again() *credit {
+	n := newCredit(c.batch, len(c.work), c.now)
+	n.err, n.counted, n.looked, n.deaths = c.err, c.counted, c.looked, c.deaths
+	return n
+}
+
+// leave readies a credit to leave home.
+func (c *credit) leave(epoch uint64, home *actor.PID) *pass {
+	c.err, c.epoch, c.home = nil, epoch, home
+	return &c.pass
+}
+
+func newCredit(b *stages.Batch, experts int, now *atomic.Uint64) *credit {
+	c := &credit{batch: b, now: now, work: make([]work, experts), part: make([]part, experts)}
 	c.pass, c.ask, c.answer, c.drawn, c.failed = pass{c}, ask{c}, answer{c}, drawn{c}, failed{c}
 	for e := range experts {
 		c.work[e].credit, c.part[e].credit = c, c

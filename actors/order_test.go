@@ -103,7 +103,7 @@ func (s shuffledLane) stop() {
 }
 
 // Whatever the order of messages, the tokens are the same, also when one of the requests is cancelled on
-// the way, and when libraries are swapped meanwhile. A failure is a seed.
+// the way, when libraries are swapped meanwhile, and when parts die. A failure is a seed.
 func TestSameBitsWhateverTheOrderOfMessages(t *testing.T) {
 	w := toy.Weights(toy.Config(), toy.Int8, 1)
 	all := loopOutcomes(t, w, kernels.Int8)
@@ -113,6 +113,10 @@ func TestSameBitsWhateverTheOrderOfMessages(t *testing.T) {
 			s := newShuffler(seed)
 			o := l.options(t, w, kernels.Int8, "ref")
 			o.newLane = s.lane
+			if seed%3 > 0 {
+				o.Chaos = &Chaos{Seed: seed, Rate: 0.15}
+				o.NoJournal = seed%5 == 0
+			}
 			e := start(t, o)
 			cancelled := -1
 			if seed%2 == 1 {

@@ -20,16 +20,26 @@ type routerActor struct {
 func (r *routerActor) Receive(c actor.Context) {
 	switch m := c.Message().(type) {
 	case *ask:
-		r.dispatch(c, m.credit)
+		if !m.stale() {
+			r.dispatch(c, m.credit)
+		}
 	case *part:
-		b := m.credit
-		if b.missing--; b.missing == 0 {
-			if b.err = b.partError(); b.err == nil && r.look != nil {
-				r.look(b.layer, b.batch)
-			}
-			c.Send(b.from.stage, &b.answer)
+		if !m.stale() {
+			r.gather(c, m.credit)
 		}
 	}
+}
+
+// gather notes a part that has come in.
+func (r *routerActor) gather(c actor.Context, b *credit) {
+	if b.missing--; b.missing > 0 {
+		return
+	}
+	if b.err = b.partError(); b.err == nil && r.look != nil && !b.replay && b.layer >= b.looked {
+		r.look(b.layer, b.batch)
+		b.looked = b.layer + 1
+	}
+	c.Send(b.from.stage, &b.answer)
 }
 
 func (r *routerActor) dispatch(c actor.Context, b *credit) {
@@ -46,5 +56,17 @@ func (r *routerActor) dispatch(c actor.Context, b *credit) {
 		w.rows = stages.WorkOf(g)
 		c.Send(r.experts[b.layer][g.Expert], w)
 	}
-	b.batch.Observe(r.probs, b.layer, r.count) // experts of other devices are at work
+	r.observe(b) // experts of other devices are at work
+}
+
+// observe counts and records a layer's routing. What is computed again is recorded again, but not counted.
+func (r *routerActor) observe(b *credit) {
+	switch {
+	case b.replay:
+	case b.layer < b.counted:
+		b.batch.Observe(r.probs, b.layer, nil)
+	default:
+		b.batch.Observe(r.probs, b.layer, r.count)
+		b.counted = b.layer + 1
+	}
 }

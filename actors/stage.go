@@ -24,16 +24,29 @@ type stageActor struct {
 	trace  Trace        // may be nil
 	busy   atomic.Int64 // nanoseconds in kernels
 
+	before *stages.Journal // of the boundary in front: what is computed again enters from it; nil: none
+	behind *stages.Journal // of the boundary behind; nil: none
+
 	inside []*credit // in order of arrival
+	at     *credit   // runs now
 }
 
 func (s *stageActor) Receive(c actor.Context) {
 	switch m := c.Message().(type) {
 	case *pass:
+		if m.stale() {
+			return
+		}
 		m.segment, m.away = 0, false
 		s.inside = append(s.inside, m.credit)
+		if m.replay && m.enter == s.index && s.before != nil {
+			s.before.Restore(m.batch)
+		}
 		s.advance(c)
 	case *answer:
+		if m.stale() {
+			return
+		}
 		m.away = false
 		if m.err != nil {
 			s.fail(c, m.credit)
@@ -63,6 +76,7 @@ var epoch = time.Now()
 
 // run takes a batch through its next segment and sends it on.
 func (s *stageActor) run(c actor.Context, b *credit) {
+	s.at = b
 	begin := time.Since(epoch)
 	layer, done, err := s.stage.Advance(b.batch)
 	end := time.Since(epoch)
@@ -79,18 +93,35 @@ func (s *stageActor) run(c actor.Context, b *credit) {
 		b.segment++
 		b.away, b.layer, b.from.stage = true, layer, c.Self()
 		c.Send(s.router, &b.ask)
-	case s.next != nil:
-		s.remove(b)
-		c.Send(s.next, &b.pass)
 	default:
 		s.remove(b)
+		s.passOn(c, b)
+	}
+	s.at = nil
+}
+
+// passOn sends a batch on that has passed the span.
+func (s *stageActor) passOn(c actor.Context, b *credit) {
+	switch {
+	case s.next == nil || b.replay && b.until == s.index:
 		c.Send(b.home, &b.drawn)
+	default:
+		if s.behind != nil && !b.replay {
+			s.behind.Keep(b.batch)
+		}
+		c.Send(s.next, &b.pass)
 	}
 }
 
 func (s *stageActor) fail(c actor.Context, b *credit) {
 	s.remove(b)
 	c.Send(b.home, &b.failed)
+}
+
+// forget drops all batches; the head sends them again.
+func (s *stageActor) forget() {
+	clear(s.inside)
+	s.inside, s.at = s.inside[:0], nil
 }
 
 func (s *stageActor) remove(b *credit) {

@@ -40,6 +40,11 @@ type Options struct {
 	// VerifyFraction is the share of batches for which the library before the one that serves runs beside it and is
 	// compared, as long as there is one. 0: 1/64; below 0: none.
 	VerifyFraction float64
+	// NoJournal keeps no hidden states at the boundaries of stages. A stage that dies then has all stages up to it
+	// compute again from the tokens.
+	NoJournal bool
+	// Chaos has parts die, for trials. May be nil.
+	Chaos *Chaos
 	// MaxFaults is how often a promoted binding may fail before it is rolled back for good. 0: 3.
 	MaxFaults int
 	// Backoff is how long a library that failed is left alone, doubled each time up to 64 times as long. 0: 100 ms.
@@ -55,18 +60,26 @@ func Start(ctx context.Context, o Options) (*Engine, error) {
 	if err := o.Placement.Check(o.Model); err != nil {
 		return nil, err
 	}
+	if o.Chaos != nil {
+		if err := o.Chaos.Check(len(o.Placement.Stages), o.Model.Model.NumLayers, o.Model.Model.NumExperts); err != nil {
+			return nil, err
+		}
+	}
 	o.fill()
 	plan := model.NewPlan(o.Model)
 	scheduler, err := sched.New(o.Sched)
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{log: o.Log, ended: make(chan struct{}), stopped: make(chan struct{}), system: newSystem()}
-	e.binder = newBinder(e, &o)
+	e := &Engine{log: o.Log, ended: make(chan struct{}), stopped: make(chan struct{}), system: newSystem(), plan: plan}
+	e.binder, e.keeper = newBinder(e, &o), newKeeper(e, &o)
 	err = e.openDevices(ctx, &o, plan)
 	if err == nil {
 		e.binder.adopt()
 		err = e.makeCredits(&o, plan)
+	}
+	if err == nil {
+		err = e.makeJournals(&o)
 	}
 	if err == nil {
 		err = e.spawnAll(&o, plan, scheduler)
@@ -75,6 +88,7 @@ func Start(ctx context.Context, o Options) (*Engine, error) {
 		e.log.Info("lent libraries have built-in ones behind them", slog.String("binding", o.Binding.String()), slog.String("behind", back.String()))
 	}
 	go e.binder.run()
+	go e.keeper.run()
 	if err != nil {
 		return nil, errors.Join(err, e.giveBack())
 	}
@@ -148,52 +162,54 @@ func (e *Engine) makeCredits(o *Options, plan model.Plan) error {
 		if err != nil {
 			return fmt.Errorf("actors: batch %d of %d: %w", i, o.Sched.Batches, err)
 		}
-		e.credits = append(e.credits, newCredit(b, o.Model.Model.NumExperts))
+		e.credits = append(e.credits, newCredit(b, o.Model.Model.NumExperts, &e.epoch))
 	}
 	return nil
 }
 
 // spawnAll spawns the actors, each after those it sends to.
 func (e *Engine) spawnAll(o *Options, plan model.Plan, scheduler *sched.Scheduler) error {
-	experts, err := e.spawnExperts(o)
-	if err != nil {
+	k := e.keeper
+	if err := e.spawnExperts(o); err != nil {
 		return err
 	}
 	n := len(o.Placement.Stages)
-	e.stages = make([]*stageActor, n)
+	e.stages, k.routers = make([]*stageActor, n), make([]*routerActor, n)
 	if !o.NoTelemetry {
 		e.count = make([]*router.Counters, n)
 	}
 	var next *actor.PID
 	for i := n - 1; i >= 0; i-- {
 		on := e.devices[o.Placement.Stages[i].Device]
-		r, err := e.spawn(fmt.Sprintf("router-%d", i), &routerActor{probs: plan.Probs, experts: experts, count: e.newCounters(o, i), look: o.Look}, on.lane)
+		k.routers[i] = &routerActor{probs: plan.Probs, experts: k.experts, count: e.newCounters(o, i), look: o.Look}
+		r, err := k.spawn(Part{Kind: RouterPart, Index: i}, 0, k.routers[i], on.lane)
 		if err != nil {
 			return err
 		}
-		e.stages[i] = &stageActor{stage: on.stages[i], router: r, next: next, device: o.Placement.Stages[i].Device, index: i, trace: o.Trace}
-		if next, err = e.spawn(fmt.Sprintf("stage-%d", i), e.stages[i], on.lane); err != nil {
+		e.stages[i] = &stageActor{stage: on.stages[i], router: r, next: next, device: o.Placement.Stages[i].Device, index: i, trace: o.Trace,
+			before: e.journals[i], behind: e.journals[i+1]}
+		if next, err = k.spawn(Part{Kind: StagePart, Index: i}, 0, e.stages[i], on.lane); err != nil {
 			return err
 		}
 	}
 	// On the lane of the first stage, so that one stream on one device never crosses threads.
 	first := e.devices[o.Placement.Stages[0].Device]
-	e.head, err = e.spawn("head", newHead(e, scheduler, next), first.lane)
+	var err error
+	e.head, err = e.spawn("head", newHead(e, scheduler, o.Chaos), first.lane, func(reason any, stack []byte, _ any) { e.panicked("head", reason, stack) })
 	return err
 }
 
 // spawnExperts spawns one actor for each expert of each layer, on the lane of its home.
-func (e *Engine) spawnExperts(o *Options) ([][]*actor.PID, error) {
-	pids := make([][]*actor.PID, len(o.Placement.Experts))
+func (e *Engine) spawnExperts(o *Options) error {
+	e.keeper.experts = make([][]*actor.PID, len(o.Placement.Experts))
 	for layer, homes := range o.Placement.Experts {
 		for x, home := range homes {
-			on := e.devices[home]
-			pid, err := e.spawn(fmt.Sprintf("expert-%d.%d", layer, x), &expertActor{layer: layer, expert: x, on: on, device: home, trace: o.Trace}, on.lane)
+			pid, err := e.keeper.spawn(Part{ExpertPart, layer, x}, 0, e.keeper.expert(layer, x), e.devices[home].lane)
 			if err != nil {
-				return nil, err
+				return err
 			}
-			pids[layer] = append(pids[layer], pid)
+			e.keeper.experts[layer] = append(e.keeper.experts[layer], pid)
 		}
 	}
-	return pids, nil
+	return nil
 }

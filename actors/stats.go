@@ -14,6 +14,7 @@ type Stats struct {
 	Credits int         // batches that may be in flight
 	Stages  []StageStats
 	Devices []DeviceStats
+	Losses  Losses
 }
 
 // StageStats is what one stage has done.
@@ -47,7 +48,7 @@ func (e *Engine) Stats(ctx context.Context) (Stats, error) {
 }
 
 func (h *headActor) stats() Stats {
-	s := Stats{Sched: h.sched.Stats(), Credits: h.credits}
+	s := Stats{Sched: h.sched.Stats(), Credits: h.credits, Losses: h.engine.Losses()}
 	for _, st := range h.engine.stages {
 		s.Stages = append(s.Stages, StageStats{Span: st.stage.Span, Device: st.device, Busy: time.Duration(st.busy.Load())})
 	}

@@ -42,6 +42,7 @@ func (e *Engine) callHome() {
 func (e *Engine) giveBack() error {
 	e.phase.Store("waiting for libraries")
 	e.binder.stop()
+	e.keeper.stop()
 	e.phase.Store("stopping actors")
 	for i := len(e.actors) - 1; i >= 0; i-- {
 		e.system.Root.Stop(e.actors[i])
@@ -51,6 +52,11 @@ func (e *Engine) giveBack() error {
 	var errs []error
 	for _, c := range e.credits {
 		errs = append(errs, c.batch.Close())
+	}
+	for _, j := range e.journals {
+		if j != nil {
+			errs = append(errs, j.Close())
+		}
 	}
 	for i := len(e.devices) - 1; i >= 0; i-- {
 		d := e.devices[i]

@@ -52,6 +52,7 @@ func engineFlags() []cli.Flag {
 		&cli.IntFlag{Name: "microbatches", Usage: "batches in flight", DefaultText: "one more than stages, one for a single device", Category: engineCategory},
 		&cli.StringFlag{Name: "trace", Usage: "`FILE` for a Chrome trace of stages and experts (chrome://tracing, ui.perfetto.dev)", TakesFile: true, Category: engineCategory},
 		&cli.BoolFlag{Name: "telemetry", Value: true, Usage: "count which experts are used; --telemetry=false measures what that costs", Category: engineCategory},
+		&cli.BoolFlag{Name: "stage-journal", Value: true, Usage: "keep what passes between stages, so that one that dies computes no more again than its own layers", Category: engineCategory},
 		&cli.BoolFlag{Name: "shm", Usage: "copy the checkpoint into /dev/shm first, and remove it at the end", Category: engineCategory},
 		repackFlag(),
 		overlayFlag(engineCategory),
@@ -71,6 +72,8 @@ type launch struct {
 	kernels   kernelOptions
 	shm       bool
 	uncounted bool                  // routing is not counted
+	forgetful bool                  // without journals
+	chaos     *actors.Chaos         // nil: nobody is killed
 	repack    string                // auto, on, off
 	memory    func() (int64, error) // that repacking may take; nil: what the system has left
 	trace     string                // file, "" for none
@@ -86,7 +89,7 @@ func (p *program) readLaunch(c *cli.Context) (l launch, err error) {
 	if l.config, l.rearranged, err = l.dir.rearrange(c.Context, c.String("overlay")); err != nil {
 		return l, err
 	}
-	l.shm, l.trace, l.uncounted = c.Bool("shm"), c.String("trace"), !c.Bool("telemetry")
+	l.shm, l.trace, l.uncounted, l.forgetful = c.Bool("shm"), c.String("trace"), !c.Bool("telemetry"), !c.Bool("stage-journal")
 	if l.repack, err = readRepack(c); err != nil {
 		return l, err
 	}
@@ -256,7 +259,8 @@ func (p *program) engine(ctx context.Context, l launch, m *opened, turns actors.
 // engineOptions are what an engine of this launch is started with.
 func (p *program) engineOptions(l launch, m *opened, turns actors.Trace, wrap stages.Wrap, w *kernelWatch) actors.Options {
 	o := actors.Options{Model: l.config, Weights: m.Weights, Placement: l.placement.Plan, Arith: l.arith,
-		Binding: l.binding, Sched: l.limits, Trace: turns, Wrap: wrap, Look: l.look, Log: p.logs.plain("actors"), NoTelemetry: l.uncounted}
+		Binding: l.binding, Sched: l.limits, Trace: turns, Wrap: wrap, Look: l.look, Log: p.logs.plain("actors"), NoTelemetry: l.uncounted,
+		NoJournal: l.forgetful, Chaos: l.chaos}
 	l.kernels.put(&o, w)
 	return o
 }

@@ -46,6 +46,7 @@ troupe plan --devices cpu,cpu --write-placement two.yaml`,
 			&cli.IntFlag{Name: "max-batch", Value: 1, Usage: "requests that run at a time", Category: category},
 			&cli.IntFlag{Name: "context", Usage: "positions of each in the cache", DefaultText: "sequence_len", Category: category},
 			&cli.IntFlag{Name: "prefill-chunk", Value: defaultRows, Usage: "most tokens computed at a time", Category: category},
+			&cli.BoolFlag{Name: "stage-journal", Value: true, Usage: "keep what passes between stages, as run does", Category: category},
 			expertsFlag(category),
 			&cli.StringFlag{Name: "bandwidth", Usage: "`RATE` bytes a second that a device reads, as 3.35TB: it bounds the tokens a second", Category: category},
 		}, configFlags("the model of -m, or demo if a flag changes it")...),
@@ -205,6 +206,7 @@ func (pl *planned) readLoad(c *cli.Context, file *placement.File) (err error) {
 	}
 	blocks := sequences * ((pl.context + kernels.BlockTokens - 1) / kernels.BlockTokens)
 	pl.quantities.Cache = stages.CacheSize{Blocks: blocks, Half: stages.HalfCache(pl.arith)}
+	pl.quantities.Journal = c.Bool("stage-journal")
 	pl.quantities.Head = stages.HeadBytes(pl.config, pl.arith)
 	pl.quantities.Limits = stages.Limits{Rows: rows, Draws: sequences, Sequences: sequences, Experts: pl.config.Model.NumExperts}
 	return nil

@@ -34,6 +34,7 @@ type memoryReport struct {
 	Weights int64 `json:"weights"`
 	Cache   int64 `json:"cache"`
 	Batches int64 `json:"batches"`
+	Journal int64 `json:"journal"` // of what passes between stages
 	Total   int64 `json:"total"`
 }
 
@@ -60,7 +61,7 @@ type boundReport struct {
 }
 
 func memoryOf(m place.Memory) memoryReport {
-	return memoryReport{m.Weights, m.Cache, m.Batches, m.Total()}
+	return memoryReport{m.Weights, m.Cache, m.Batches, m.Journal, m.Total()}
 }
 
 // most is the most experts that a token uses in a layer.
@@ -134,6 +135,9 @@ func (r planReport) print(p *program) error {
 	line("reading", "%s bytes of weights a token", thousands(r.ReadBytes))
 	line("hop", "%s bytes a token from a stage to the next", thousands(r.HopBytes))
 	line("load", "%d x %s positions, arith %s", r.Sequences, thousands(int64(r.Context)), r.Arith)
+	if r.Host.Journal > 0 {
+		line("journal", "%s at boundaries of stages, in the column of the batches", humanBytes(r.Host.Journal))
+	}
 	if r.Bound != nil {
 		line("bound", "%.3g tokens/s for one stream, %.3g for %d, by reading weights alone", r.Bound.OneStream, r.Bound.AllStreams, r.Sequences)
 	}
@@ -160,7 +164,7 @@ func (r planReport) print(p *program) error {
 
 func (r planReport) rows() (rows [][]string) {
 	cells := func(name, layers, experts string, m memoryReport) []string {
-		return []string{name, layers, experts, humanBytes(m.Weights), humanBytes(m.Cache), humanBytes(m.Batches), humanBytes(m.Total)}
+		return []string{name, layers, experts, humanBytes(m.Weights), humanBytes(m.Cache), humanBytes(m.Batches + m.Journal), humanBytes(m.Total)}
 	}
 	for i, d := range r.Devices {
 		var layers []string

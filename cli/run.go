@@ -44,7 +44,7 @@ echo '{"id": "a", "prompt": "Sums:", "seed": 7}' | troupe run --prompts -`,
 			&cli.BoolFlag{Name: "json", Usage: "print events as JSON, one a line; the last of a request sums it up", Category: category},
 			&cli.BoolFlag{Name: "routing", Usage: "say in JSON which experts were used", Category: category},
 			routingTraceFlag(category),
-		}, samplingFlags()...), append(append(engineFlags(), padSizesFlag()), steerFlags()...)...),
+		}, samplingFlags()...), append(append(engineFlags(), padSizesFlag()), append(steerFlags(), chaosFlags()...)...)...),
 		Action: p.run,
 	}
 }
@@ -64,6 +64,9 @@ func (p *program) run(c *cli.Context) (err error) {
 		return err
 	}
 	if l.kernels.control, err = readControl(c); err != nil {
+		return err
+	}
+	if err = l.readChaos(c); err != nil {
 		return err
 	}
 	s, err := readSampling(c, l.config)
@@ -114,6 +117,7 @@ func (p *program) run(c *cli.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	defer closeInto(&err, func() error { return p.reportChaos(c, l, session) })
 	defer closeInto(&err, session.Close)
 	g.engine, g.suspects = session.Engine, session.Suspects
 	var end func() error

@@ -18,6 +18,7 @@ type engineStats struct {
 	Cache        cacheStats    `json:"cache"`
 	Stages       []stageStats  `json:"stages"`
 	Devices      []deviceStats `json:"devices"`
+	Losses       lossStats     `json:"losses"`
 }
 
 // cacheStats is about blocks of the KV cache.
@@ -48,7 +49,22 @@ func statsOf(s actors.Stats) engineStats {
 	for _, d := range s.Devices {
 		e.Devices = append(e.Devices, deviceStats{d.Name, d.Busy.Seconds()})
 	}
+	e.Losses = lossesOf(s.Losses)
 	return e
+}
+
+// lossStats is about parts that have died.
+type lossStats struct {
+	Deaths     int     `json:"deaths"`
+	Recoveries int     `json:"recoveries"`
+	Replayed   int     `json:"rows_computed_again"` // by stages that had lost their cache
+	Resent     int     `json:"batches_sent_again"`
+	GivenUp    int     `json:"batches_given_up"`
+	Longest    float64 `json:"longest_recovery_ms"`
+}
+
+func lossesOf(l actors.Losses) lossStats {
+	return lossStats{l.Deaths, l.Recoveries, l.Replayed, l.Resent, l.GivenUp, millis(l.Longest)}
 }
 
 // print writes the figures for people.
@@ -61,6 +77,10 @@ func (s engineStats) print(w io.Writer) error {
 	}
 	for i, d := range s.Devices {
 		fmt.Fprintf(w, "  device %d: %s, busy %.3g s\n", i, d.Name, d.Busy)
+	}
+	if l := s.Losses; l.Deaths > 0 {
+		fmt.Fprintf(w, "  %s died, %s: %s computed again, %s sent again, %d given up, %.3g ms at most\n", plural(l.Deaths, "part"),
+			counted(l.Recoveries, "recovery", "recoveries"), plural(l.Replayed, "row"), counted(l.Resent, "batch", "batches"), l.GivenUp, l.Longest)
 	}
 	return err
 }

@@ -84,11 +84,21 @@ func NewBatch(plan model.Plan, lim Limits) (*Batch, error) {
 	if lim.Rows < 1 || lim.Draws < 1 || lim.Sequences < 1 || lim.Experts < 1 {
 		return nil, fmt.Errorf("stages: batch limits %+v: want at least 1 of each", lim)
 	}
-	b := &Batch{limits: lim, slots: plan.Slots}
-	var err error
-	if b.arena, b.full, err = buffers("batch", plan.Slots, lim); err != nil {
+	arena, full, err := buffers("batch", plan.Slots, lim)
+	if err != nil {
 		return nil, err
 	}
+	b := newBatch(plan.Slots, lim, full)
+	b.arena = arena
+	return b, nil
+}
+
+// Twin is another batch in the same buffers: while one of both is on its way, the other one is what its rows
+// say and nothing more. It must not be closed.
+func (b *Batch) Twin() *Batch { return newBatch(b.slots, b.limits, b.full) }
+
+func newBatch(slots []model.SlotSpec, lim Limits, full [][]float32) *Batch {
+	b := &Batch{limits: lim, slots: slots, full: full}
 	b.Frame.Bufs = make([][]float32, len(b.full))
 	r := &b.Frame.Rows
 	r.Token, r.Pos, r.Seq = make([]int32, 0, lim.Rows), make([]int32, 0, lim.Rows), make([]int32, 0, lim.Rows)
@@ -97,7 +107,7 @@ func NewBatch(plan model.Plan, lim Limits) (*Batch, error) {
 	r.Tables, r.Skip = make([][]int32, 0, lim.Sequences), make([][]int32, 0, lim.Sequences)
 	b.Policies = make([]router.Policy, 0, lim.Sequences)
 	b.Draws, b.Drawn = make([]Draw, 0, lim.Draws), make([]Drawn, 0, lim.Draws)
-	return b, nil
+	return b
 }
 
 // buffers cuts every buffer of a plan, at its full length, from an arena.
@@ -136,6 +146,13 @@ func (b *Batch) Reset(id, generation uint64) {
 	b.Policies, b.Draws, b.Drawn = b.Policies[:0], b.Draws[:0], b.Drawn[:0]
 	b.pads = b.pads[:0]
 	b.record.reset()
+}
+
+// Rewind readies a batch that was lost on its way to go through the pipeline again, with the same rows.
+func (b *Batch) Rewind() {
+	clear(b.Drawn) // they may hold logits
+	b.Drawn, b.step, b.Frame.Cache = b.Drawn[:0], 0, nil
+	b.Seal()
 }
 
 // Row is one token to compute; the fields are those of kernels.Rows, but for the last.

@@ -21,6 +21,7 @@ type Stage struct {
 	lane   *Programs
 	sites  []int // sites[i] ends at the router of layer Lo+i; the last one leaves the span
 	cache  kernels.Cache
+	used   int // blocks of the cache, from the first, that rows have been written to
 	arena  *tensor.Arena
 	head   *tensor.Arena // of the head as int8; nil: none
 	drawer *sample.Drawer
@@ -172,6 +173,30 @@ func (s *Stage) newCache(size CacheSize) error {
 	return nil
 }
 
+// touch notes the blocks that rows will be written to.
+func (s *Stage) touch(rows *kernels.Rows) {
+	for r := range rows.N {
+		s.used = max(s.used, int(rows.Tables[rows.Seq[r]][rows.Pos[r]/kernels.BlockTokens])+1)
+	}
+}
+
+// Lose forgets all keys and values, as if the stage had been opened anew. They are zero afterwards: where a row
+// may not see a key, its value is read all the same, times nothing, and must be a number.
+func (s *Stage) Lose() {
+	n := s.used * s.cache.BlockSize()
+	for l := s.Span.Lo; l < s.Span.Hi; l++ {
+		c := &s.cache.Layers[l]
+		if s.cache.Half {
+			clear(c.K16[:n])
+			clear(c.V16[:n])
+		} else {
+			clear(c.K32[:n])
+			clear(c.V32[:n])
+		}
+	}
+	s.used = 0
+}
+
 // Close gives the cache's memory back.
 func (s *Stage) Close() error {
 	var errs []error
@@ -188,6 +213,9 @@ func (s *Stage) Close() error {
 func (s *Stage) Advance(b *Batch) (layer int, done bool, err error) {
 	b.Frame.Cache = &s.cache
 	i := b.step
+	if i == 0 {
+		s.touch(&b.Frame.Rows)
+	}
 	if err := s.lane.run(s.sites[i], b, &b.Frame, b.Frame.Rows.N); err != nil {
 		return 0, false, fmt.Errorf("stage of layers %d to %d: segment %d: batch %d: %w", s.Span.Lo, s.Span.Hi-1, i, b.ID, err)
 	}

@@ -10,10 +10,11 @@ type Memory struct {
 	Weights int64
 	Cache   int64 // keys and values of the device's layers
 	Batches int64 // buffers of the batches in flight
+	Journal int64 // of what the device's stages hand on, for stages that die
 }
 
 // Total is everything together.
-func (m Memory) Total() int64 { return m.Weights + m.Cache + m.Batches }
+func (m Memory) Total() int64 { return m.Weights + m.Cache + m.Batches + m.Journal }
 
 // Quantities are what a budget depends on besides model and plan.
 type Quantities struct {
@@ -21,6 +22,7 @@ type Quantities struct {
 	Batches int           // in flight
 	Limits  stages.Limits // of a batch
 	Storage Storage       // nil: int8 where the configuration allows it
+	Journal bool          // of what passes from stage to stage (stages.Journal)
 	Head    int64         // bytes of a head of its own (stages.HeadBytes); 0: the embedding is the head
 }
 
@@ -56,6 +58,13 @@ func (p Plan) Budget(c model.Config, q Quantities) Budget {
 	b.Host.Weights += q.Head
 	b.Host.Cache = stages.CacheBytes(c, c.Model.NumLayers, q.Cache)
 	b.Host.Batches = int64(q.Batches) * w.batchBytes(q.Limits, true)
+	if q.Journal {
+		for _, s := range p.Stages[:len(p.Stages)-1] { // the last one hands nothing on
+			n := stages.JournalBytes(c, q.Cache.Blocks)
+			b.Devices[s.Device].Journal += n
+			b.Host.Journal += n
+		}
+	}
 	return b
 }
 

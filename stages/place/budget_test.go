@@ -50,6 +50,25 @@ func TestBudgetOfWeights(t *testing.T) {
 	}
 }
 
+// TestBytesOfJournals: every stage but the last keeps what it hands on, float32, for each position of the cache.
+func TestBytesOfJournals(t *testing.T) {
+	c := toy.Config()
+	q := Quantities{Cache: stages.CacheSize{Blocks: 5}, Journal: true}
+	want := int64(4 * c.Model.EmbSize * kernels.BlockTokens * 5)
+	three := mustMake(t, c, cpus(3), Options{}).Budget(c, q)
+	if d := three.Devices; d[0].Journal != want || d[1].Journal != want || d[2].Journal != 0 || three.Host.Journal != 2*want {
+		t.Errorf("%+v, want %d bytes on all devices but the last", three, want)
+	}
+	if one := mustMake(t, c, cpus(1), Options{}).Budget(c, q); one.Host.Journal != 0 {
+		t.Errorf("%d bytes for one stage, want none", one.Host.Journal)
+	}
+	without := q
+	without.Journal = false
+	if none := mustMake(t, c, cpus(3), Options{}).Budget(c, without); none.Host.Total() != three.Host.Total()-2*want {
+		t.Errorf("without journals %+v, with them %+v", none.Host, three.Host)
+	}
+}
+
 // TestBytesOfPanels: panels of sizes that do not fill them take what kernels say.
 func TestBytesOfPanels(t *testing.T) {
 	panels := Storage(func(model.Tensor) Stored { return Stored{Groups: 2, Panels: true} })

@@ -62,7 +62,7 @@ func (s *Scheduler) take(p part, drawn []stages.Drawn, events []Event) []Event {
 				return s.end(q, EOS, nil, events)
 			}
 			e.Index, e.Token, e.Routing = q.made, d.Token, q.routed(math.MaxInt)
-			q.last = d.Token
+			q.tokens = append(q.tokens, d.Token)
 			q.made++
 			s.count.tokens++
 		case Score:

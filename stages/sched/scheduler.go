@@ -125,6 +125,9 @@ func (s *Scheduler) release(q *sequence) {
 	s.spare = append(s.spare, q)
 }
 
+// Tokens is Stats.Tokens.
+func (s *Scheduler) Tokens() uint64 { return s.count.tokens }
+
 // Stats counts requests, batches and blocks.
 func (s *Scheduler) Stats() Stats {
 	return Stats{Waiting: len(s.waiting), Running: len(s.running), InFlight: s.inFlight(), Batches: s.count.batches,

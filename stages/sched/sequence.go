@@ -1,6 +1,8 @@
 package sched
 
 import (
+	"slices"
+
 	"troupe/router"
 	"troupe/stages"
 	"troupe/stages/sample"
@@ -55,13 +57,14 @@ type sequence struct {
 	table []int32 // cache blocks
 	skip  []int32 // positions that are no keys for prompt rows
 
-	sent     int   // prompt rows put in batches
-	back     int   // prompt rows that came back
-	made     int   // new tokens
-	last     int32 // the newest of them
-	told     int   // events
-	inFlight int   // batches with rows of it
-	over     bool  // nothing more is wanted of it
+	sent     int     // prompt rows put in batches
+	back     int     // prompt rows that came back
+	made     int     // new tokens
+	tokens   []int32 // these
+	told     int     // events
+	inFlight int     // batches with rows of it
+	over     bool    // nothing more is wanted of it
+	deaths   int     // of parts, at rows of it that were computed again
 
 	routing []router.RowRouting // of rows that came back, not yet told
 
@@ -71,7 +74,8 @@ type sequence struct {
 // start prepares a used or new struct for a request.
 func (q *sequence) start(id ID, r Request, p layout, pad int32) {
 	*q = sequence{layout: p, id: id, params: r.Params, policy: r.Policy, eos: r.EOS, mode: r.Mode, most: r.MaxTokens, trace: r.Trace,
-		prompt: append(q.prompt[:0], r.Prompt...), table: q.table[:0], skip: q.skip[:0]}
+		prompt: append(q.prompt[:0], r.Prompt...), table: q.table[:0], skip: q.skip[:0],
+		tokens: slices.Grow(q.tokens[:0], r.MaxTokens)}
 	for i := p.first; i < max(p.rows, len(r.Prompt)); i++ {
 		if q.token(i, pad) == pad {
 			q.skip = append(q.skip, int32(i))
@@ -136,9 +140,12 @@ func (q *sequence) chunk(b *stages.Batch) int {
 
 // decodeRow feeds the newest token; its logits give the next one.
 func (q *sequence) decodeRow() (stages.Row, stages.Draw) {
-	at := len(q.prompt) + q.made
-	return stages.Row{Token: q.last, Pos: int32(at - 1), First: int32(q.first)},
-		stages.Draw{Kind: stages.Sample, Position: at, Step: q.made, Params: q.params}
+	return q.newRow(q.made - 1), stages.Draw{Kind: stages.Sample, Position: len(q.prompt) + q.made, Step: q.made, Params: q.params}
+}
+
+// newRow is the row that feeds a new token, by its number.
+func (q *sequence) newRow(i int) stages.Row {
+	return stages.Row{Token: q.tokens[i], Pos: int32(len(q.prompt) + i), First: int32(q.first)}
 }
 
 // routed takes the routing of the rows up to a position that has not been told yet.

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"troupe/actors"
+)
+
+// chaosFlags are the flags of run by which parts of the engine are killed, to see that nothing is lost by it.
+func chaosFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "chaos", Category: engineCategory, DefaultText: "none",
+			Usage: "`SPEC` kill parts of the engine: \"kill stage=1 token=57; kill expert=3.5 token=80; kill router=0 token=9\", or random:SEED,RATE a token"},
+		&cli.StringFlag{Name: "chaos-report", Category: engineCategory, TakesFile: true, DefaultText: "standard error, in words",
+			Usage: "`FILE` for what --chaos did and what came of it, one JSON object"},
+	}
+}
+
+// readChaos reads them.
+func (l *launch) readChaos(c *cli.Context) error {
+	if !c.IsSet("chaos") {
+		if c.IsSet("chaos-report") {
+			return usagef("--chaos-report without --chaos: there is nothing to report")
+		}
+		return nil
+	}
+	chaos, err := actors.ParseChaos(c.String("chaos"))
+	if err == nil {
+		m := l.config.Model
+		err = chaos.Check(len(l.placement.Stages), m.NumLayers, m.NumExperts)
+	}
+	if err != nil {
+		return badFlag("chaos", err)
+	}
+	l.chaos = &chaos
+	return nil
+}
+
+// chaosReport is what --chaos did; its names are a promise.
+type chaosReport struct {
+	Injected []injuryReport `json:"injected"`
+	Losses   lossStats      `json:"losses"`
+}
+
+type injuryReport struct {
+	Part      string  `json:"part"`
+	Token     uint64  `json:"token"`        // new tokens made before it
+	Outcome   string  `json:"outcome"`      // recovered, unnoticed, was dead
+	Noticed   float64 `json:"noticed_ms"`   // after the death
+	Recovered float64 `json:"recovered_ms"` // after the death, until all that was lost was on its way again
+	Replayed  int     `json:"rows_computed_again"`
+}
+
+func chaosReportOf(l actors.Losses) chaosReport {
+	r := chaosReport{Injected: []injuryReport{}, Losses: lossesOf(l)}
+	for _, i := range l.Injuries {
+		r.Injected = append(r.Injected, injuryReport{i.Part.String(), i.Token, string(i.Outcome), millis(i.Noticed), millis(i.Recovered), i.Replayed})
+	}
+	return r
+}
+
+// mostInjuries is how many are told one by one in words.
+const mostInjuries = 20
+
+// reportChaos tells what --chaos did, once the engine has ended.
+func (p *program) reportChaos(c *cli.Context, l launch, s *session) error {
+	if l.chaos == nil {
+		return nil
+	}
+	r := chaosReportOf(s.Losses())
+	name := c.String("chaos-report")
+	if name == "" {
+		p.tellChaos(r)
+		return nil
+	}
+	f, err := os.Create(name)
+	if err != nil {
+		p.tellChaos(r)
+		return err
+	}
+	err = writeJSON(f, r)
+	closeInto(&err, f.Close)
+	return err
+}
+
+// tellChaos is the report in words.
+func (p *program) tellChaos(r chaosReport) {
+	for i, k := range r.Injected {
+		if i == mostInjuries {
+			p.notice("chaos: and %d more", len(r.Injected)-i)
+			break
+		}
+		p.notice("chaos: %s", k)
+	}
+	n := r.Losses
+	p.notice("chaos: %s, %s, %s: %s computed again, %s sent again, %d given up, the longest took %.3g ms", plural(len(r.Injected), "kill"), plural(n.Deaths, "death"),
+		counted(n.Recoveries, "recovery", "recoveries"), plural(n.Replayed, "row"), counted(n.Resent, "batch", "batches"), n.GivenUp, n.Longest)
+}
+
+func (k injuryReport) String() string {
+	s := fmt.Sprintf("%s killed at token %d: %s", k.Part, k.Token, k.Outcome)
+	if k.Outcome == string(actors.Recovered) {
+		s += fmt.Sprintf(" after %.3g ms (noticed after %.3g), %s computed again", k.Recovered, k.Noticed, plural(k.Replayed, "row"))
+	}
+	return s
+}
+
+func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
