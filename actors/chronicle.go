@@ -19,7 +19,7 @@ type Losses struct {
 	GivenUp    int           // batches
 	Longest    time.Duration // until recovered
 	Last       []Recovery    // the latest, oldest first
-	Injuries   []Injury      // what chaos has done, in order
+	Injuries   []Injury      // what chaos has done, in order: the first ones
 }
 
 // chronicle remembers recoveries and injuries.
@@ -54,11 +54,16 @@ func (r *chronicle) add(d *mending) {
 	l.Last = append(l.Last, d.Recovery)
 }
 
+// mostInjuries bounds how many are remembered (M2).
+const mostInjuries = 1 << 16
+
 // injure notes what chaos is about to do.
 func (r *chronicle) injure(i *Injury) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.injuries = append(r.injuries, i)
+	if len(r.injuries) < mostInjuries {
+		r.injuries = append(r.injuries, i)
+	}
 }
 
 // outlived says that an injury met a part that was dead already.
@@ -66,6 +71,15 @@ func (r *chronicle) outlived(i *Injury) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	i.Outcome = WasDead
+}
+
+// sums are the losses without what is remembered one by one.
+func (r *chronicle) sums() Losses {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	l := r.all
+	l.Last = nil
+	return l
 }
 
 // losses is a copy.

@@ -14,7 +14,7 @@ type Stats struct {
 	Credits int         // batches that may be in flight
 	Stages  []StageStats
 	Devices []DeviceStats
-	Losses  Losses
+	Losses  Losses // sums alone
 }
 
 // StageStats is what one stage has done.
@@ -48,7 +48,7 @@ func (e *Engine) Stats(ctx context.Context) (Stats, error) {
 }
 
 func (h *headActor) stats() Stats {
-	s := Stats{Sched: h.sched.Stats(), Credits: h.credits, Losses: h.engine.Losses()}
+	s := Stats{Sched: h.sched.Stats(), Credits: h.credits, Losses: h.engine.keeper.chronicle.sums()}
 	for _, st := range h.engine.stages {
 		s.Stages = append(s.Stages, StageStats{Span: st.stage.Span, Device: st.device, Busy: time.Duration(st.busy.Load())})
 	}
