@@ -47,6 +47,7 @@ func (h *headActor) Receive(c actor.Context) {
 		h.restart(m)
 	case *inquire:
 		m.reply <- h.stats()
+		return // nothing has changed
 	case *leave:
 		h.leaving = m.home
 		for _, s := range h.streams {
