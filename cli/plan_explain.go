@@ -13,7 +13,7 @@ type explainReport struct {
 
 type partReport struct {
 	Device int    `json:"device"`
-	What   string `json:"part"` // stage N, experts, cache, batches
+	What   string `json:"part"` // stage N, experts, cache, batches, journal
 	Where  string `json:"where"`
 	Bytes  int64  `json:"bytes"`
 	Why    string `json:"why"`

@@ -62,7 +62,7 @@ func share(p Plan, s Stage) string {
 // Part is something that lives on a device.
 type Part struct {
 	Device int
-	What   string // "stage 0", "experts", "cache", "batches"
+	What   string // "stage 0", "experts", "cache", "batches", "journal"
 	Where  string // "layers 0-2, embedding"
 	Bytes  int64
 	Why    string
@@ -96,6 +96,9 @@ func (p Plan) Explain(c model.Config, q Quantities, why Reasons) (parts []Part) 
 		}
 		if b.Devices[i].Batches > 0 {
 			add("batches", fmt.Sprintf("%d in flight", q.Batches), b.Devices[i].Batches, "what stages and experts write")
+		}
+		if b.Devices[i].Journal > 0 {
+			add("journal", "of what is handed on", b.Devices[i].Journal, "a stage behind that dies computes its cache again from it")
 		}
 	}
 	return parts
