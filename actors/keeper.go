@@ -60,7 +60,7 @@ func (k *keeper) hear(p Part, reason any, stack []byte, at *credit) {
 	d := death{Death: Death{Part: p, Reason: what}, at: time.Since(epoch), credit: at}
 	if by, ok := reason.(killed); ok {
 		d.Killed, d.injury, d.Reason = true, by.injury, "killed on purpose"
-		k.engine.log.Warn("killed on purpose", slog.String("part", p.String()))
+		k.engine.log.Info("killed on purpose", slog.String("part", p.String()))
 	} else {
 		k.engine.log.Error("panic", slog.String("part", p.String()), slog.Any("panic", reason), slog.String("stack", string(stack)))
 	}
