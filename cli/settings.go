@@ -12,8 +12,8 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// maxSettings bounds a settings file.
-const maxSettings = 1 << 20
+// maxSettings bounds a settings file: the parser takes time that grows with the square of hostile ones, and more.
+const maxSettings = 1 << 14
 
 // settings are the flags that a YAML file gives: one mapping, its keys the names of flags of any
 // command, its values scalars, or lists where a flag takes several. It is read with go-yaml's parser
