@@ -139,7 +139,7 @@ func (h *headActor) send(c actor.Context) {
 	if h.epoch == h.engine.epoch.Load() && (h.mend == nil || h.mended(c)) {
 		h.fill(c)
 	}
-	if h.leaving != nil && !h.left && len(h.home) == h.credits {
+	if h.leaving != nil && !h.left && h.mend == nil && len(h.home) == h.credits {
 		close(h.leaving)
 		h.left = true
 	}

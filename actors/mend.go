@@ -125,7 +125,10 @@ func (h *headActor) endReplay() {
 // mended goes on with a recovery and reports whether it is over.
 func (h *headActor) mended(c actor.Context) bool {
 	d := h.mend
-	if h.leaving != nil {
+	if h.leaving != nil { // no more is sent, and what is on its way comes home first
+		if len(d.replayed) > 0 {
+			return false
+		}
 		h.endReplay()
 		d.spans = nil
 		h.giveUp()

@@ -374,6 +374,45 @@ func TestStopDuringRecovery(t *testing.T) {
 	}
 }
 
+// A stop that finds a replay on its way waits for it: what the replay still writes to is nobody else's until then.
+func TestStopWaitsForReplay(t *testing.T) {
+	var wait atomic.Bool
+	begun, goOn := make(chan struct{}), make(chan struct{})
+	setHook(t, func(s kernels.Segment, f *kernels.Frame) error {
+		if has(s, kernels.Attend) && s.Calls[0].Layer == 1 && len(f.Rows.Draw) == 0 && wait.CompareAndSwap(true, false) {
+			close(begun)
+			<-goOn
+		}
+		return nil
+	})
+	e := start(t, pipeline.options(t, toy.Weights(toy.Config(), toy.Int8, 1), kernels.Int8, "hooked"))
+	s, err := e.Submit(t.Context(), simple(text(1, 8), 80))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 4 {
+		s.Next()
+	}
+	wait.Store(true)
+	e.keeper.kill(Part{Kind: StagePart, Index: 1}, nil)
+	<-begun
+	stopped := make(chan error, 1)
+	go func() { stopped <- stop(e) }()
+	if o := collect(s); o.finish != sched.Cancelled { // the head has been told to leave
+		t.Errorf("finish %q, %v, want cancelled", o.finish, o.err)
+	}
+	if st, err := e.Stats(t.Context()); err != nil || st.Sched.Cache.Lent == 0 {
+		t.Errorf("no blocks are lent (%v), want those that the replay writes to", err)
+	}
+	close(goOn)
+	if err := <-stopped; err != nil {
+		t.Fatal(err)
+	}
+	if e.reason != ErrStopped || !e.binder.ledger.idle() {
+		t.Errorf("it ended with %v, ledger idle: %v, want %v and an idle one", e.reason, e.binder.ledger.idle(), ErrStopped)
+	}
+}
+
 // A kill at a token is carried out there, and what came of it is told.
 func TestKillsAreTold(t *testing.T) {
 	o := pipeline.options(t, toy.Weights(toy.Config(), toy.Int8, 1), kernels.Int8, "ref")
