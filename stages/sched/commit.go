@@ -18,7 +18,7 @@ func (s *Scheduler) Commit(b *stages.Batch, events []Event) []Event {
 	for i, p := range f.parts {
 		p.seq.inFlight--
 		p.seq.back += p.rows
-		p.seq.latest = b.Generation
+		p.seq.latest = max(p.seq.latest, b.Generation) // a replay may have been of a later one
 		if !p.seq.over {
 			if p.seq.trace {
 				p.seq.routing = b.AppendRouting(p.seq.routing, i)

@@ -70,6 +70,7 @@ func (r *Replay) fill(b *stages.Batch, q *sequence) {
 		r.row++
 	}
 	r.parts[b] = append(r.parts[b], q)
+	q.latest = max(q.latest, b.Generation)
 }
 
 // Fail ends the requests that have rows in a batch of the replay.

@@ -2,6 +2,7 @@ package sched
 
 import (
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"troupe/stages"
@@ -113,4 +114,36 @@ func TestReplayEnds(t *testing.T) {
 	}
 	l.note(events)
 	l.drain()
+}
+
+// What is computed again belongs to the generation that does it, also for tokens of a batch sent again under its own:
+// who looks for tokens of a bad library must find them.
+func TestReplayMovesGeneration(t *testing.T) {
+	l := newLine(t, testConfig())
+	if _, err := l.submit(generation(3, counting(0, 5)...)); err != nil {
+		t.Fatal(err)
+	}
+	b := newBatch(t, l.s.c)
+	generations := []uint64{}
+	for i := range 2 {
+		b.Generation = 1
+		if !l.s.Next(b) {
+			t.Fatal("nothing to compute")
+		}
+		if i == 1 { // lost, and meanwhile another generation has begun
+			r, twin := l.s.Replay(), newBatch(t, l.s.c)
+			for twin.Generation = 2; r.Next(twin); {
+				l.fake.run(twin)
+			}
+			r.End()
+			b.Rewind()
+		}
+		l.fake.run(b)
+		for _, e := range l.s.Commit(b, nil) {
+			generations = append(generations, e.Generation)
+		}
+	}
+	if !slices.Equal(generations, []uint64{1, 2}) {
+		t.Errorf("tokens of the generations %d, want 1 and 2", generations)
+	}
 }

@@ -68,7 +68,7 @@ type sequence struct {
 
 	routing []router.RowRouting // of rows that came back, not yet told
 
-	since, latest uint64 // generations of its first batch, and of the last one that came back
+	since, latest uint64 // generations of its first batch, and of the last one that came back or was replayed
 }
 
 // start prepares a used or new struct for a request.
