@@ -239,6 +239,23 @@ func TestSwapsThatAreNotDone(t *testing.T) {
 			t.Errorf("error %v, want the crash", err)
 		}
 	})
+	t.Run("panics on trial", func(t *testing.T) {
+		e, _, _ := setUp(t, "ref")
+		setHook(t, func(s kernels.Segment, _ *kernels.Frame) error {
+			if has(s, kernels.Attend) {
+				panic("a test's own\nwith a stack")
+			}
+			return nil
+		})
+		stop := traffic(t, e, nil)
+		defer stop()
+		if err := swapTo(e, t, "hooked", 1); err == nil || !strings.Contains(err.Error(), "hooked: BUG: panic: a test's own: please") {
+			t.Errorf("error %v, want the panic", err)
+		}
+		if n := e.Losses(); n.Deaths > 0 {
+			t.Errorf("%d parts have died of a library on trial", n.Deaths)
+		}
+	})
 	t.Run("the engine stops", func(t *testing.T) {
 		e, _, events := setUp(t, "ref")
 		done := make(chan error, 1)

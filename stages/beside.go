@@ -2,6 +2,8 @@ package stages
 
 import (
 	"errors"
+	"fmt"
+	"strings"
 
 	"troupe/kernels"
 )
@@ -57,7 +59,7 @@ func (s *Programs) beside(pc *piece, f *kernels.Frame, sh *shadow, u *unit) (nan
 	sh.served = cacheRows(pc, f, load, sh.served)
 	cacheRows(pc, f, blank, nil)
 	begin := s.now(true)
-	if err := u.run(&sh.frame); err != nil {
+	if err := u.attempt(&sh.frame); err != nil {
 		cacheRows(pc, f, store, sh.served)
 		return 0, err
 	}
@@ -65,6 +67,17 @@ func (s *Programs) beside(pc *piece, f *kernels.Frame, sh *shadow, u *unit) (nan
 	u.lib.count.Beside++
 	sh.beside = cacheRows(pc, f, load, sh.beside)
 	return nanos, nil
+}
+
+// attempt runs kernels whose outputs nobody needs: a panic of theirs is an error, so that no part dies of it.
+func (u *unit) attempt(f *kernels.Frame) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			what, _, _ := strings.Cut(fmt.Sprint(r), "\n")
+			err = fmt.Errorf("BUG: panic: %s: please report it", what)
+		}
+	}()
+	return u.run(f)
 }
 
 // judge compares what lib has computed with what other has, counts, and reports lib if it is not what it should be.
