@@ -42,8 +42,9 @@ func (l *launch) readChaos(c *cli.Context) error {
 
 // chaosReport is what --chaos did; its names are a promise.
 type chaosReport struct {
-	Injected []injuryReport `json:"injected"`
-	Losses   lossStats      `json:"losses"`
+	Injected   []injuryReport `json:"injected"`
+	NotReached []string       `json:"not_reached"` // kills whose token was never made, as --chaos reads them
+	Losses     lossStats      `json:"losses"`
 }
 
 type injuryReport struct {
@@ -55,10 +56,13 @@ type injuryReport struct {
 	Replayed  int     `json:"rows_computed_again"`
 }
 
-func chaosReportOf(l actors.Losses) chaosReport {
-	r := chaosReport{Injected: []injuryReport{}, Losses: lossesOf(l)}
+func chaosReportOf(l actors.Losses, wanted []actors.Kill) chaosReport {
+	r := chaosReport{Injected: []injuryReport{}, NotReached: []string{}, Losses: lossesOf(l)}
 	for _, i := range l.Injuries {
 		r.Injected = append(r.Injected, injuryReport{i.Part.String(), i.Token, string(i.Outcome), millis(i.Noticed), millis(i.Recovered), i.Replayed})
+	}
+	for _, k := range wanted[min(len(l.Injuries), len(wanted)):] { // they are carried out in their order
+		r.NotReached = append(r.NotReached, k.String())
 	}
 	return r
 }
@@ -71,7 +75,7 @@ func (p *program) reportChaos(c *cli.Context, l launch, s *session) error {
 	if l.chaos == nil {
 		return nil
 	}
-	r := chaosReportOf(s.Losses())
+	r := chaosReportOf(s.Losses(), l.chaos.Kills)
 	name := c.String("chaos-report")
 	if name == "" {
 		p.tellChaos(r)
@@ -95,6 +99,13 @@ func (p *program) tellChaos(r chaosReport) {
 			break
 		}
 		p.notice("chaos: %s", k)
+	}
+	for i, k := range r.NotReached {
+		if i == mostInjuries {
+			p.notice("chaos: and %d more that were not reached", len(r.NotReached)-i)
+			break
+		}
+		p.notice("chaos: %s: not reached, fewer tokens were made", k)
 	}
 	n := r.Losses
 	p.notice("chaos: %s, %s, %s: %s computed again, %s sent again, %d given up, the longest took %.3g ms", plural(len(r.Injected), "kill"), plural(n.Deaths, "death"),

@@ -22,7 +22,7 @@ func TestChaos(t *testing.T) {
 		t.Errorf("with kills: %q, want %q", o.out, plain)
 	}
 	for _, want := range []string{"chaos: stage=1 killed at token 5: recovered after ", "chaos: expert=2.3 killed at token 9: recovered after ",
-		"chaos: router=2 killed at token 12: recovered after ", "chaos: 3 kills, 3 deaths, "} {
+		"chaos: router=2 killed at token 12: recovered after ", "chaos: kill stage=0 token=5000: not reached", "chaos: 3 kills, 3 deaths, "} {
 		if !strings.Contains(o.err, want) {
 			t.Errorf("%s\nwant … %s …", o.err, want)
 		}
