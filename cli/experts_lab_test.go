@@ -61,6 +61,7 @@ func alike(t *testing.T, args ...string) string {
 }
 
 func TestCalibrate(t *testing.T) {
+	long(t)
 	texts, file := sampleTexts(t, 8, 200), filepath.Join(t.TempDir(), "skip.txt")
 	args := []string{"experts", "calibrate", "--text", texts, "--arith", "exact", "--out", file}
 	r := lines[calibration](t, alike(t, append(args, "--json")...))[0]
@@ -106,6 +107,7 @@ func evalHeldOut(t *testing.T, texts string, args ...string) evalReport {
 
 // Every method keeps as many experts as it is told, in any number of stages; the overlay is what was judged.
 func TestPruneTo(t *testing.T) {
+	long(t)
 	texts := sampleTexts(t, 8, 150)
 	file := filepath.Join(t.TempDir(), "pruned.json")
 	kept := map[string]bool{}

@@ -176,6 +176,7 @@ func TestSweepRefuses(t *testing.T) {
 // TestSweepAgainstReference: the first documents of each domain have the losses that an independent implementation
 // has recorded, for 1, 2, 4 and 8 experts.
 func TestSweepAgainstReference(t *testing.T) {
+	long(t)
 	raw, err := os.ReadFile("../model/demo/testdata/reference/heldout_documents.json")
 	if err != nil {
 		t.Fatal(err)
@@ -214,6 +215,7 @@ func TestSweepAgainstReference(t *testing.T) {
 
 // TestHeldOut: what the program carries is what the reference figures are about.
 func TestHeldOut(t *testing.T) {
+	long(t)
 	list, err := documentLines(strings.NewReader(demo.HeldOut()))
 	if err != nil || len(list) != 200 {
 		t.Fatalf("%d documents, %v", len(list), err)

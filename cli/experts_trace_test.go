@@ -21,6 +21,7 @@ import (
 
 // The loads of a domain are those that the model's training code has counted.
 func TestTraceCountsAsTheReference(t *testing.T) {
+	long(t)
 	raw, err := os.ReadFile("../model/demo/testdata/reference/expert_load.json")
 	if err != nil {
 		t.Fatal(err)
@@ -126,6 +127,7 @@ func TestTraceFiles(t *testing.T) {
 
 // More texts run at once than may wait for one before them: all come out, in their order.
 func TestTraceOfManyTexts(t *testing.T) {
+	long(t)
 	const texts = 600
 	var list strings.Builder
 	for i := range texts {

@@ -17,6 +17,7 @@ var quickly = []string{"--arith", "exact", "--max-count", "3", "--evaluations", 
 
 // The search is the same in any number of stages, keeps to the budget, and its figures are those of eval.
 func TestTune(t *testing.T) {
+	long(t)
 	texts, file := sampleTexts(t, 6, 60), filepath.Join(t.TempDir(), "tuned.txt")
 	args := append([]string{"experts", "tune", "--budget", "1.5", "--text", texts}, quickly...)
 	r := lines[tuned](t, alike(t, append(args, "--json")...))[0]
@@ -67,6 +68,7 @@ func TestTune(t *testing.T) {
 
 // A search that was cut short goes on where it was and ends as one that was not; other texts are refused.
 func TestTuneGoesOn(t *testing.T) {
+	long(t)
 	texts, kept := sampleTexts(t, 6, 60), filepath.Join(t.TempDir(), "kept.jsonl")
 	args := append([]string{"experts", "tune", "--budget", "1.5", "--text", texts, "--json", "--journal", kept}, quickly...)
 	whole := troupe(t, "", args...).ok(t)
@@ -95,6 +97,7 @@ func TestTuneGoesOn(t *testing.T) {
 
 // Without measuring, sensitivities come from one pass over the text, or from random inputs.
 func TestTuneBy(t *testing.T) {
+	long(t)
 	texts := sampleTexts(t, 6, 60)
 	for _, by := range []string{"loss", "output", "lexi"} {
 		args := append([]string{"experts", "tune", "--budget", "1.4", "--by", by, "--text", texts, "--json"}, quickly...)

@@ -129,6 +129,7 @@ func TestPluginsSwapped(t *testing.T) {
 
 // TestPluginsTrusted: with a list of checksums nothing else is started.
 func TestPluginsTrusted(t *testing.T) {
+	long(t)
 	dir := pluginDir(t)
 	raw, err := os.ReadFile(filepath.Join(dir, "template"))
 	if err != nil {

@@ -47,7 +47,8 @@ func TestRunRouting(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x.routing")
 	o := troupe(t, "", "run", "-q", "--json", "--routing", "--routing-trace", path, "--experts", "0-2:1,3-5:3", "--max-tokens", "5", "--stages", "2", "--prefill-chunk", "2", "Tale: The Fox").ok(t)
 	h, docs := routingDocs(t, path)
-	if want := (trace.Header{Model: "the embedded demo", NumLayers: 6, NumExperts: 8, NumSelected: 2, Experts: "0-2:1,3-5:3", Arith: "int8"}); h != want {
+	want := trace.Header{Model: "the embedded demo", NumLayers: 6, NumExperts: 8, NumSelected: 2, Experts: "0-2:1,3-5:3", Arith: "int8", Kernels: os.Getenv("TROUPE_KERNELS")}
+	if h != want {
 		t.Errorf("header %+v, want %+v", h, want)
 	}
 	var events []pathLists
