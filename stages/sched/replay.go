@@ -46,7 +46,7 @@ func (r *Replay) Next(b *stages.Batch) bool {
 	delete(r.parts, b)
 	for ; r.at < len(r.seqs); r.at, r.row = r.at+1, 0 {
 		q := r.seqs[r.at]
-		if q.over && q.inFlight == 1 { // by this replay alone
+		if q.over && (q.inFlight == 1 || q.blamed) { // in flight by this replay alone, or what would kill again
 			continue
 		}
 		if r.fill(b, q); r.row < q.done() { // the batch is full
@@ -84,10 +84,13 @@ func (r *Replay) Fail(b *stages.Batch, err error, events []Event) []Event {
 }
 
 // Blame notes that a part has died at a batch of the replay, and ends the requests of which so many batches
-// have been that.
+// have been that: their rows are not computed again any more.
 func (r *Replay) Blame(b *stages.Batch, most int, err error, events []Event) []Event {
 	for _, q := range r.parts[b] {
-		if q.deaths++; q.deaths >= most && !q.over {
+		if q.deaths++; q.deaths < most {
+			continue
+		}
+		if q.blamed = true; !q.over {
 			events = r.s.end(q, Failed, err, events)
 		}
 	}

@@ -147,3 +147,36 @@ func TestReplayMovesGeneration(t *testing.T) {
 		t.Errorf("tokens of the generations %d, want 1 and 2", generations)
 	}
 }
+
+// Rows that have killed too often are not computed again for the sake of others of their request that are on their way:
+// the deaths would have no end.
+func TestReplayLeavesOutWhoKills(t *testing.T) {
+	l := newLine(t, testConfig())
+	if _, err := l.submit(generation(3, counting(0, 5)...)); err != nil {
+		t.Fatal(err)
+	}
+	b, twin := newBatch(t, l.s.c), newBatch(t, l.s.c)
+	l.s.Next(b)
+	l.fake.run(b)
+	l.s.Commit(b, nil)
+	if !l.s.Next(b) {
+		t.Fatal("no row of a new token is on its way")
+	}
+	for i := range 3 {
+		r := l.s.Replay()
+		if !r.Next(twin) {
+			t.Fatalf("nothing to compute again after %d deaths", i)
+		}
+		r.Blame(twin, 3, ErrFull, nil)
+		r.End()
+	}
+	r := l.s.Replay()
+	if r.Next(twin) {
+		t.Error("rows that have killed 3 times are computed again")
+	}
+	r.End()
+	l.fake.run(b)
+	if l.s.Commit(b, nil); l.s.Stats().Cache.Lent != 0 {
+		t.Error("blocks are still lent")
+	}
+}

@@ -65,6 +65,7 @@ type sequence struct {
 	inFlight int     // batches with rows of it
 	over     bool    // nothing more is wanted of it
 	deaths   int     // of parts, at rows of it that were computed again
+	blamed   bool    // these were too many
 
 	routing []router.RowRouting // of rows that came back, not yet told
 
