@@ -179,6 +179,9 @@ func TestRollbackDuringRecovery(t *testing.T) {
 	a.open(func() error { return nil })
 	e = start(t, o)
 	serve(t, e, []sched.Request{simple(text(1, 8), 2)})
+	for s, err := e.Kernels(t.Context()); err == nil && s.Swap == nil; s, err = e.Kernels(t.Context()) {
+		time.Sleep(time.Millisecond) // the fault has not been heard of: a swap would begin at once
+	}
 	done := make(chan error, 1)
 	go func() { done <- e.Swap(t.Context(), Change{Binding: bindingOf(t, "head=cpu/generic")}) }()
 	for waits := make(chan bool); ; {
