@@ -65,7 +65,7 @@ func parseChaos(spec string) (c Chaos, err error) {
 	if text, ok := strings.CutPrefix(spec, "random:"); ok {
 		seed, rate, found := strings.Cut(text, ",")
 		if c.Seed, err = strconv.ParseUint(strings.TrimSpace(seed), 10, 64); err != nil || !found {
-			return c, fmt.Errorf("%q: want a seed, a comma and a rate behind random:", spec)
+			return c, fmt.Errorf("%q: behind random: want a seed, a comma and a rate", spec)
 		}
 		if c.Rate, err = strconv.ParseFloat(strings.TrimSpace(rate), 64); err != nil || !(c.Rate >= 0 && c.Rate <= 1) {
 			return c, fmt.Errorf("%q: rate %q is not a number from 0 to 1", spec, strings.TrimSpace(rate))

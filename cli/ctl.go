@@ -41,7 +41,7 @@ force yet.
 troupe ctl kernels swap expert=plugin:mine --shadow 16
 troupe ctl kernels swap attend@0-3=cpu/generic`,
 				Flags: []cli.Flag{engine, asJSON,
-					&cli.IntFlag{Name: "shadow", Usage: "batches that are computed by both and compared; 0 for none", DefaultText: "4"}},
+					&cli.IntFlag{Name: "shadow", Usage: "batches that are computed in part by both and compared, a fourth of the layers each; 0 for none", DefaultText: "4"}},
 				Action: p.ctlSwap,
 			}, {
 				Name: "rollback", Usage: "back to what was before the last swap",
