@@ -17,6 +17,8 @@ type Device struct {
 	Prefill int    // threads for batches of many rows, other than Threads; 0: as Threads
 	Memory  int64  // bytes; 0: not stated
 	Label   string // a name of its own, as placement files give; "": none
+	Host    string // address of the worker that has it, HOST:PORT; "": it is in this process
+	Number  int    // of a worker's device: which one of those that the worker offers
 }
 
 const (
