@@ -20,6 +20,9 @@ func (c *Checkpoint) check(ctx context.Context, opt Options) error {
 		file: func(i int) string { return c.Tensors[i].File }}
 	err := pass.each(ctx, len(c.Tensors), func(i int) error {
 		t := &c.Tensors[i]
+		if t.None() {
+			return nil
+		}
 		if !opt.Prefault {
 			defer meter.add(t.Bytes)
 		}
@@ -28,7 +31,7 @@ func (c *Checkpoint) check(ctx context.Context, opt Options) error {
 			case t.Groups > 0:
 				return checkScales(t)
 			case len(t.Data) <= smallArray:
-				return checkFinite(t.Data, 0)
+				return t.eachHere(func(e int) error { return checkFinite(t.data(e), int64(e*len(t.data(e))/4)) })
 			}
 			return nil
 		})
@@ -38,7 +41,9 @@ func (c *Checkpoint) check(ctx context.Context, opt Options) error {
 	}
 	pass.what, pass.stopAtFail = "read the pages", true
 	return pass.each(ctx, len(c.Tensors), func(i int) error {
-		if t := &c.Tensors[i]; opt.SkipInt8 && t.Groups > 0 {
+		if t := &c.Tensors[i]; t.None() {
+			return nil
+		} else if opt.SkipInt8 && t.Groups > 0 {
 			meter.add(t.Bytes)
 			return nil
 		}
@@ -50,8 +55,8 @@ func (c *Checkpoint) check(ctx context.Context, opt Options) error {
 func (c *Checkpoint) prefault(ctx context.Context, i int, meter *meter) error {
 	t, r := &c.Tensors[i], c.regionOf(i)
 	parts := [][]byte{r.data} // all of a pickle
-	if c.Packed() {
-		parts = append(slices.Clip(t.Panels), t.Data, t.Scales)
+	if c.Packed() || t.Absent != nil {
+		parts = t.here()
 	}
 	for _, p := range parts {
 		for part := range slices.Chunk(p, chunkBytes) {
@@ -65,14 +70,17 @@ func (c *Checkpoint) prefault(ctx context.Context, i int, meter *meter) error {
 	if t.Groups > 0 || len(t.Data) <= smallArray {
 		return nil
 	}
-	done := int64(0)
-	for part := range slices.Chunk(t.Data, chunkBytes) {
-		if err := checkFinite(part, done/4); err != nil || ctx.Err() != nil {
-			return err
+	return t.eachHere(func(e int) error {
+		data := t.data(e)
+		done := int64(e * len(data))
+		for part := range slices.Chunk(data, chunkBytes) {
+			if err := checkFinite(part, done/4); err != nil || ctx.Err() != nil {
+				return err
+			}
+			done += int64(len(part))
 		}
-		done += int64(len(part))
-	}
-	return nil
+		return nil
+	})
 }
 
 // guard turns a fault on mapped memory, which a bad disk or a file cut short causes, into an error.

@@ -27,7 +27,10 @@ type Tensor struct {
 	Panels [][]byte    // in a packed file instead of Data: the int8 values of each expert, or of the one matrix, in panels
 	Groups int         // 0: plain
 	Scales []byte      // bfloat16 [Groups, out] or [experts, Groups, out], as Data; nil: plain
-	Bytes  int64       // of the file; of the arrays in a packed file
+	Bytes  int64       // of the file; of the arrays in a packed file; of the needed arrays where some are Absent
+	// Absent says which experts' arrays are not here, as Options.Need has it; of a tensor without experts, one
+	// element. Their bytes must not be read: a file with holes has zeros there. nil: everything is here.
+	Absent []bool
 	// ScaleFlags are those that the pickle had, as Source takes them.
 	ScaleFlags int
 }
@@ -83,6 +86,7 @@ func Open(ctx context.Context, model fs.FS, wants []Want, opt Options) (*Checkpo
 }
 
 func openPickles(ctx context.Context, model fs.FS, wants []Want, opt Options) (*Checkpoint, error) {
+	sparse, _ := model.(Sparse)
 	name := func(i int) string { return wants[i].Name }
 	l, err := list(model, opt.log())
 	if err != nil {
@@ -93,11 +97,18 @@ func openPickles(ctx context.Context, model fs.FS, wants []Want, opt Options) (*
 	}
 	c := &Checkpoint{Tensors: make([]Tensor, len(wants)), regions: make([]region, len(wants))}
 	pass := job{opt: opt, what: "compare the headers", tensor: name}
-	return c, pass.each(ctx, len(wants), func(i int) error { return c.openTensor(model, i, wants[i]) })
+	return c, pass.each(ctx, len(wants), func(i int) error {
+		return c.openTensor(model, sparse, i, wants[i], opt.absent(i, wants[i].Shape))
+	})
 }
 
-// openTensor reads the header of file i, compares it, and only then maps the file.
-func (c *Checkpoint) openTensor(model fs.FS, i int, want Want) error {
+// openTensor reads the header of file i, compares it, and only then maps the file. A file of which nothing is needed
+// is not opened.
+func (c *Checkpoint) openTensor(model fs.FS, sparse Sparse, i int, want Want, absent []bool) error {
+	c.Tensors[i] = Tensor{Name: want.Name, File: fileName(i), Absent: absent}
+	if c.Tensors[i].None() {
+		return nil
+	}
 	in, err := openInput(model, fileName(i))
 	if err != nil {
 		return err
@@ -117,12 +128,13 @@ func (c *Checkpoint) openTensor(model fs.FS, i int, want Want) error {
 	c.regions[i] = r
 	c.Tensors[i] = Tensor{
 		Name: want.Name, File: fileName(i), Weight: h.Weight, Groups: h.Groups, Bytes: h.Bytes, ScaleFlags: h.ScaleFlags,
-		Data: section(r.data, h.Offset, h.Weight),
+		Data: section(r.data, h.Offset, h.Weight), Absent: absent,
 	}
 	if h.Quantised() {
 		c.Tensors[i].Scales = section(r.data, h.ScalesOffset, h.Scales)
 	}
-	return nil
+	at := [2]int64{h.Offset, h.ScalesOffset}
+	return c.Tensors[i].narrow(sparse, func(array int) int64 { return at[array] })
 }
 
 // section cuts an array out of its file; readHeader has compared both.

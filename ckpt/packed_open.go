@@ -157,6 +157,7 @@ func matrixName(name string, shape tensor.Shape, x int) string {
 
 // openPacked maps a packed file; nothing of it is copied.
 func openPacked(model fs.FS, wants []Want, opt Options) (*Checkpoint, error) {
+	sparse, _ := model.(Sparse)
 	if _, err := fs.Stat(model, dirName); err == nil {
 		opt.log().Warn("both "+PackedName+" and "+dirName+" are there: the first is used", "unused", dirName)
 	}
@@ -184,7 +185,7 @@ func openPacked(model fs.FS, wants []Want, opt Options) (*Checkpoint, error) {
 	}
 	for i, w := range wants {
 		f := found[i]
-		t := Tensor{Name: w.Name, File: PackedName, Weight: f.Weight, Groups: f.Groups, Bytes: f.Bytes}
+		t := Tensor{Name: w.Name, File: PackedName, Weight: f.Weight, Groups: f.Groups, Bytes: f.Bytes, Absent: opt.absent(i, w.Shape)}
 		if f.Groups == 0 {
 			t.Data = array(f.data)
 		} else {
@@ -192,6 +193,17 @@ func openPacked(model fs.FS, wants []Want, opt Options) (*Checkpoint, error) {
 		}
 		for _, x := range f.panels {
 			t.Panels = append(t.Panels, array(x))
+		}
+		err := t.narrow(sparse, func(a int) int64 {
+			switch {
+			case a >= panelArray:
+				return p.base + p.entries[f.panels[a-panelArray]].lo
+			default:
+				return p.base + p.entries[f.data].lo
+			}
+		})
+		if err != nil {
+			return nil, errors.Join(&Error{File: PackedName, Tensor: w.Name, Err: err}, c.Close())
 		}
 		c.Tensors = append(c.Tensors, t)
 	}

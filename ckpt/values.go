@@ -11,8 +11,12 @@ import (
 // checkScales demands positive, finite scales, and 0 only where all weights of the scale are 0.
 func checkScales(t *Tensor) error {
 	shape := scalesSpec(t.Weight.Shape, t.Groups).Shape
-	n, zeros := len(t.Scales)/2, 0
-	for i := range n {
+	all, n, zeros := len(t.Scales)/2, 0, 0
+	for i := range all {
+		if !t.Has(i * t.experts() / all) {
+			continue
+		}
+		n++
 		bits := binary.LittleEndian.Uint16(t.Scales[2*i:])
 		switch {
 		case bits&0x7f80 == 0x7f80:
@@ -37,8 +41,9 @@ func checkScales(t *Tensor) error {
 func checkZeroScales(t *Tensor, shape tensor.Shape) error {
 	last := len(shape) - 1
 	out, rows := shape[last], t.Weight.Shape[last-1]/t.Groups
-	for i := range len(t.Scales) / 2 {
-		if binary.LittleEndian.Uint16(t.Scales[2*i:])<<1 != 0 {
+	all := len(t.Scales) / 2
+	for i := range all {
+		if binary.LittleEndian.Uint16(t.Scales[2*i:])<<1 != 0 || !t.Has(i*t.experts()/all) {
 			continue
 		}
 		g, n := i/out, i%out

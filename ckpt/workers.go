@@ -25,6 +25,10 @@ type Options struct {
 	Prefault bool
 	// SkipInt8 leaves int8 matrices out of Prefault, for a caller that reads each once, by Through.
 	SkipInt8 bool
+	// Need tells which arrays Open is to read, for a process that computes with a part of a model: tensor is the place
+	// in the list, expert -1 for a tensor without experts. The others are Tensor.Absent, and a file of which nothing
+	// is needed is not opened. nil: everything.
+	Need func(tensor, expert int) bool
 }
 
 func (o Options) log() *slog.Logger {

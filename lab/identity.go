@@ -35,7 +35,10 @@ func Identity(c model.Config, w stages.Weights) (string, error) {
 	slices.Sort(names)
 	for _, name := range names {
 		fmt.Fprintf(h, "\n%s %d", name, len(w[name]))
-		for _, one := range w[name] {
+		for e, one := range w[name] {
+			if one == nil {
+				return "", fmt.Errorf("lab: %s: expert %d is not loaded: a model is known by the whole of it", name, e)
+			}
 			sample(h, one)
 		}
 	}

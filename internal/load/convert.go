@@ -18,6 +18,9 @@ const (
 
 // WritePacked writes an open model as a packed file into dir.
 func (m *Model) WritePacked(ctx context.Context, dir string, opt ckpt.Options) error {
+	if m.partial {
+		return errPart
+	}
 	config, err := json.Marshal(m.Config)
 	if err != nil {
 		return err
@@ -49,6 +52,9 @@ func (m *Model) scaleFlags() (flags int) {
 
 // WriteXAI writes an open model as the pickles of the published format into dir.
 func (m *Model) WriteXAI(ctx context.Context, dir string, opt ckpt.Options) error {
+	if m.partial {
+		return errPart
+	}
 	return ckpt.Write(ctx, dir, m.Sources(), opt)
 }
 

@@ -25,6 +25,7 @@ type Model struct {
 	arena   *tensor.Arena     // of repacked matrices; nil: none
 	made    *tensor.Arena     // of what an overlay has computed; nil: none
 	changed map[string][]part // the tensors that an overlay has rearranged, by name; nil: none
+	partial bool              // some weights are nil
 }
 
 // Close gives the checkpoint and all memory back; no weight may be used afterwards.
@@ -97,7 +98,7 @@ func Open(ctx context.Context, dir fs.FS, c model.Config, opt ckpt.Options) (*Mo
 	if err != nil {
 		return nil, err
 	}
-	m := &Model{Config: c, Checkpoint: cp, Weights: weights(cp.Tensors)}
+	m := &Model{Config: c, Checkpoint: cp, Weights: weights(cp.Tensors), partial: opt.Need != nil}
 	m.warnOfConfig(opt)
 	return m, nil
 }
@@ -107,6 +108,10 @@ func weights(tensors []ckpt.Tensor) stages.Weights {
 	w := stages.Weights{}
 	for i := range tensors {
 		t := &tensors[i]
+		if t.None() {
+			w[t.Name] = make([]*kernels.Weight, len(t.Absent))
+			continue
+		}
 		shape := t.Weight.Shape
 		experts, in, out := 1, 1, shape[len(shape)-1]
 		if len(shape) >= 2 {
@@ -115,12 +120,15 @@ func weights(tensors []ckpt.Tensor) stages.Weights {
 		if len(shape) == 3 {
 			experts = shape[0]
 		}
-		scales := tensor.WidenBF16(t.Scales)
 		var floats []float32
 		if t.Weight.DType == tensor.F32 {
 			floats, _ = tensor.Float32s(t.Data)
 		}
 		for e := range experts {
+			if !t.Has(e) {
+				w[t.Name] = append(w[t.Name], nil)
+				continue
+			}
 			k := &kernels.Weight{Name: t.Name, In: in, Out: out, Groups: t.Groups}
 			n := in * out
 			if floats != nil {
@@ -131,7 +139,7 @@ func weights(tensors []ckpt.Tensor) stages.Weights {
 				} else {
 					k.Q = tensor.Int8s(t.Data[e*n : (e+1)*n])
 				}
-				k.Scales = scales[e*t.Groups*out : (e+1)*t.Groups*out]
+				k.Scales = tensor.WidenBF16(t.Scales[2*e*t.Groups*out : 2*(e+1)*t.Groups*out])
 			}
 			if t.Name == model.Embedding { // stored token by token: the head reads it output by output
 				k.In, k.Out, k.ByOutput = out, in, true

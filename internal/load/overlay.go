@@ -32,7 +32,7 @@ func (m *Model) Overlay(ctx context.Context, o *surgery.Overlay, opt WorkOptions
 	if err := opt.room(s.bytes); err != nil {
 		return s.bytes, fmt.Errorf("overlay: %w: free memory, or write the model once and for all (troupe convert --overlay)", err)
 	}
-	arena, err := tensor.NewHugeArena("overlay", int(s.bytes))
+	arena, err := tensor.NewHugeArena("overlay", max(int(s.bytes), 1)) // a part of a model may need no memory
 	if err != nil {
 		return s.bytes, err
 	}
@@ -97,6 +97,10 @@ func (s *operation) layer(l int) {
 // matrices arranges one of the matrices of each expert.
 func (s *operation) matrices(name string, experts []surgery.Expert) {
 	i := s.index[name]
+	if s.model.Checkpoint.Tensors[i].None() {
+		s.weights[name] = make([]*kernels.Weight, len(experts))
+		return
+	}
 	old, from := s.model.parts(i), s.model.Weights[name]
 	parts, weights := make([]part, len(experts)), make([]*kernels.Weight, len(experts))
 	for j, e := range experts {
@@ -106,16 +110,23 @@ func (s *operation) matrices(name string, experts []surgery.Expert) {
 		}
 		first := slices.IndexFunc(experts[:j], e.SameWeights)
 		if first >= 0 {
-			weights[j] = weights[first]
+			if weights[j] = weights[first]; weights[j] == nil {
+				continue
+			}
 			s.alike = append(s.alike, alike{&parts[j], &parts[first]})
 			continue
 		}
 		sources, bytes := make([]*kernels.Weight, len(e.Weights)), make([][]byte, len(e.Weights))
 		for n, t := range e.Weights {
-			sources[n] = from[t.Expert]
+			if sources[n] = from[t.Expert]; sources[n] == nil {
+				continue
+			}
 			if bytes[n] = old[t.Expert].data; bytes[n] == nil {
 				bytes[n] = old[t.Expert].panels
 			}
+		}
+		if missing(sources) { // a part of the model was opened, for other experts
+			continue
 		}
 		w := *sources[0]
 		w.Q, w.F, w.Scales = nil, nil, nil
@@ -131,6 +142,9 @@ func (s *operation) matrices(name string, experts []surgery.Expert) {
 func (s *operation) router(name string, experts []surgery.Expert) {
 	i := s.index[name]
 	old := s.model.Weights[name][0]
+	if old == nil {
+		return
+	}
 	w := &kernels.Weight{Name: name, In: old.In, Out: len(experts)}
 	parts := make([]part, 1)
 	s.parts[name], s.weights[name] = parts, []*kernels.Weight{w}

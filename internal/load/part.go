@@ -67,6 +67,9 @@ func (m *Model) Bytes() (sum int64) {
 		return m.Checkpoint.Bytes()
 	}
 	for i, t := range m.Checkpoint.Tensors {
+		if t.None() {
+			continue
+		}
 		shape := m.shape(i)
 		values, _ := tensor.Spec{DType: t.Weight.DType, Shape: shape}.Bytes() // as Config.Validate bounds them
 		sum += values

@@ -86,7 +86,7 @@ func (m *Model) unpackedMatrices() (units []unit) {
 		}
 		parts, seen := m.parts(i), map[*kernels.Weight]bool{}
 		for e, w := range m.Weights[t.Name] {
-			if !w.Panels && !seen[w] {
+			if w != nil && !w.Panels && !seen[w] {
 				seen[w] = true
 				units = append(units, unit{tensor: i, weight: w, raw: parts[e].data})
 			}
