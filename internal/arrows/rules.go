@@ -46,7 +46,8 @@ var folders = []folder{
 	{path: "plugins/reference", imports: []string{"plugins", "kernels", "kernels/ref"}},
 	{path: "plugins/template", imports: []string{"plugins", "kernels", "tensor"}},
 	{path: "surgery", imports: []string{"model", "router", "kernels", "tensor"}},
-	{path: "actors", imports: []string{"stages", "stages/kv", "stages/place", "stages/sample", "stages/sched", "router", "model", "kernels", "tensor"}},
+	{path: "actors", imports: []string{"actors/internal/link", "stages", "stages/kv", "stages/place", "stages/sample", "stages/sched", "router", "model", "kernels", "tensor"}},
+	{path: "actors/internal/link"},
 	// bench looks at kernels/cpu for its probes alone: they are of the machine, not of a variant.
 	{path: "bench", imports: []string{"actors", "stages", "stages/sample", "stages/sched", "router", "model", "kernels", "kernels/cpu", "tensor"}},
 	{path: "lab/journal"},
@@ -90,14 +91,14 @@ type door struct {
 }
 
 var doors = []door{
-	{"github.com/asynkron/protoactor-go", []string{"actors"}, "what carries messages is the matter of one folder, so that the rest runs in a plain loop"},
+	{"github.com/asynkron/protoactor-go", []string{"actors", "actors/internal/link"}, "what carries messages is the matter of one folder, so that the rest runs in a plain loop"},
 	{"gorgonia.org/cu", []string{"plugins/cuda/device"}, "the rest of the CUDA plugin speaks of copies and launches, and nothing else may need a GPU to start"},
 	{"github.com/nlpodyssey/gopickle", []string{"ckpt"}, "pickles are hostile until checked, and that is done in one folder"},
 	{"github.com/eliben/go-sentencepiece", []string{"tokens"}, "the rest speaks ids, so that a tokenizer can be replaced in one folder"},
-	{"google.golang.org/protobuf", []string{"tokens", "plugins", "plugins/internal/pb"}, "tokenizer.model is the one protobuf that is read, and plugins are steered by generated ones"},
+	{"google.golang.org/protobuf", []string{"tokens", "plugins", "plugins/internal/pb", "actors/internal/link"}, "tokenizer.model is the one protobuf that is read, plugins are steered by generated ones, and between hosts they are what is sent"},
 	{"github.com/hashicorp/go-plugin", []string{"plugins", "plugins/internal/lend"}, lending},
 	{"github.com/hashicorp/go-hclog", []string{"plugins", "plugins/internal/lend"}, lending},
-	{"google.golang.org/grpc", []string{"plugins", "plugins/internal/lend", "plugins/internal/pb"}, lending},
+	{"google.golang.org/grpc", []string{"plugins", "plugins/internal/lend", "plugins/internal/pb", "actors/internal/link"}, "plugins are processes and peers are hosts: each is spoken with in one folder"},
 	{"golang.org/x/sys", []string{"tensor", "ckpt", "kernels/cpu", "internal/control", "plugins/internal/doorbell", "plugins/internal/lend", "plugins/internal/shm"}, "system calls are for arenas, mapped files, plugins and the user behind a socket, CPU features for kernels; each has a portable twin beside it"},
 	{"github.com/urfave/cli/v2", []string{"cli"}, terminal},
 	{"github.com/chzyer/readline", []string{"cli"}, terminal},
@@ -138,6 +139,7 @@ var reasons = []reason{
 	{"*", "model/demo", "only cli decides to carry 13 MB of weights"},
 	{"internal/...", "*", house},
 	{"model/demo", "*", "model/demo hands out bytes; ckpt and tokens read them"},
+	{"actors/internal/link", "*", "a link carries messages between hosts: what they mean is its user's matter"},
 	{"bench", "*", "a measurement is handed an engine that is ready to start: how it is arranged is what it compares"},
 	{"*", "placement", "a file is read by cli: the parts are handed the plan that it gives"},
 	{"placement", "*", "a placement file names layers, experts and devices: what computes there is not its matter"},
