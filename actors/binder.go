@@ -79,7 +79,7 @@ func (b *binder) hear(device int, r stages.Report) {
 	if r.Wrong() {
 		b.suspects.add(r)
 		for i, d := range b.engine.devices {
-			if i != device {
+			if i != device && d.libs != nil {
 				d.lane.Schedule(func() { d.libs.Programs().LeaveAlone(r) })
 			}
 		}

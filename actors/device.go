@@ -17,6 +17,7 @@ import (
 type device struct {
 	place.Device
 	lane    runner
+	host    *host // that has it; nil: it is in this process
 	libs    *stages.Libraries
 	stages  map[int]*stages.Stage // by place in the pipeline
 	experts *stages.Experts

@@ -25,10 +25,13 @@ type Engine struct {
 	log     *slog.Logger
 	system  *actor.ActorSystem
 	devices []*device
+	mu      sync.Mutex
 	actors  []*actor.PID   // in order of their start
 	alive   sync.WaitGroup // actors that have not stopped
 	head    *actor.PID
-	stages  []*stageActor
+	seats   []*seat
+	hosts   []*host            // workers
+	troops  atomic.Uint32      // parts that workers have opened, counted
 	count   []*router.Counters // by stage, each of its lane; nil: routing is not counted
 	credits []*credit
 	binder  *binder
@@ -76,6 +79,14 @@ func (e *Engine) Submit(ctx context.Context, r sched.Request) (*Stream, error) {
 	}
 }
 
+// name is how an actor of the engine is registered.
+func (e *Engine) name(name string) string {
+	if net := e.keeper.options.Net; net != nil {
+		return net.name(name)
+	}
+	return name
+}
+
 // tell sends the head a message from outside.
 func (e *Engine) tell(message any) { e.system.Root.Send(e.head, message) }
 
@@ -118,6 +129,8 @@ func (e *Engine) spawn(name string, a actor.Actor, on actor.Dispatcher, panicked
 		e.alive.Done()
 		return nil, fmt.Errorf("actors: %s: %w", name, err)
 	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	e.actors = append(e.actors, pid)
 	return pid, nil
 }

@@ -20,7 +20,9 @@ func (b *binder) compile(bs stages.Bindings) (generation, error) {
 	b.aside(func() {
 		var wg sync.WaitGroup
 		for i, d := range b.engine.devices {
-			wg.Go(func() { g.programs[i], errs[i] = d.libs.Compile(g.number, bs) })
+			if d.libs != nil {
+				wg.Go(func() { g.programs[i], errs[i] = d.libs.Compile(g.number, bs) })
+			}
 		}
 		wg.Wait()
 	})
@@ -43,7 +45,7 @@ func firstOf(errs []error) error {
 
 // bind gives every lane its program, and then has new batches belong to the generation.
 func (b *binder) bind(g generation, serve kernels.Binding) {
-	b.engine.lanes(func(i int, d *device) { d.libs.Programs().Install(g.programs[i]) })
+	b.lanes(func(i int, d *device) { d.libs.Programs().Install(g.programs[i]) })
 	b.live, b.current, b.next = append(b.live, g), g.number, 0
 	b.suspects.serving(g.number, serve.String(), g.serving())
 	b.ledger.bind(g.number)
@@ -62,7 +64,11 @@ func (b *binder) begin(bs stages.Bindings) error {
 func (b *binder) adopt() {
 	var g generation
 	for _, d := range b.engine.devices {
-		g.programs = append(g.programs, d.libs.First())
+		var first *stages.Program
+		if d.libs != nil {
+			first = d.libs.First()
+		}
+		g.programs = append(g.programs, first)
 	}
 	b.live = append(b.live, g)
 	b.suspects.serving(0, b.serve.String(), g.serving())
@@ -71,7 +77,9 @@ func (b *binder) adopt() {
 // serving lists the libraries that serve on any device.
 func (g generation) serving() (names []string) {
 	for _, p := range g.programs {
-		names = union(names, p.Serving())
+		if p != nil {
+			names = union(names, p.Serving())
+		}
 	}
 	slices.Sort(names)
 	return names
@@ -83,7 +91,7 @@ func (b *binder) drop() {
 		at := slices.IndexFunc(b.live, func(g generation) bool { return g.number == number })
 		g := b.live[at]
 		b.live = slices.Delete(b.live, at, at+1)
-		b.engine.lanes(func(i int, d *device) { d.libs.Programs().Drop(g.programs[i]) })
+		b.lanes(func(i int, d *device) { d.libs.Programs().Drop(g.programs[i]) })
 		b.release(g)
 	}
 }
@@ -105,10 +113,19 @@ func (b *binder) release(g generation) {
 	}
 }
 
+// lanes does something on the lane of every device that has libraries here.
+func (b *binder) lanes(f func(i int, d *device)) {
+	b.engine.lanes(func(i int, d *device) {
+		if d.libs != nil {
+			f(i, d)
+		}
+	})
+}
+
 // tally adds up what comparing has shown on all devices in the current generation.
 func (b *binder) tally() (all stages.Tally) {
 	tallies := make([]stages.Tally, len(b.engine.devices))
-	b.engine.lanes(func(i int, d *device) { tallies[i] = d.libs.Programs().Tally(b.current) })
+	b.lanes(func(i int, d *device) { tallies[i] = d.libs.Programs().Tally(b.current) })
 	for _, t := range tallies {
 		all.Add(t)
 	}

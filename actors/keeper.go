@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -21,11 +22,15 @@ type keeper struct {
 	engine  *Engine
 	options *Options
 	experts [][]*actor.PID // [layers][experts]; an entry belongs to the lane of its router
-	routers []*routerActor // by stage
+	routers []*routerActor // by stage; nil: on a worker
+	takers  []taker        // by stage
+	homes   [][]int        // [layers][experts] device
 
 	mu        sync.Mutex
 	pids      map[Part]*actor.PID
-	dead      []death // not yet taken care of
+	troops    map[Part]*troop  // of parts on workers
+	injuries  map[Part]*Injury // on their way to workers
+	dead      []death          // not yet taken care of
 	wake      chan struct{}
 	quit      chan struct{} // closed to end it
 	done      chan struct{} // closed when it has ended
@@ -33,12 +38,12 @@ type keeper struct {
 }
 
 func newKeeper(e *Engine, o *Options) *keeper {
-	return &keeper{engine: e, options: o, pids: map[Part]*actor.PID{}, wake: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{})}
+	return &keeper{engine: e, options: o, pids: map[Part]*actor.PID{}, troops: map[Part]*troop{}, injuries: map[Part]*Injury{}, wake: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{})}
 }
 
 // spawn starts the actor of a part, in an epoch.
 func (k *keeper) spawn(p Part, epoch uint64, a actor.Actor, on actor.Dispatcher) (*actor.PID, error) {
-	pid, err := k.engine.spawn(p.name(epoch), a, on, func(reason any, stack []byte, message any) {
+	pid, err := k.engine.spawn(k.engine.name(p.name(epoch)), a, on, func(reason any, stack []byte, message any) {
 		at := creditOf(message)
 		if s, ok := a.(*stageActor); ok && s.at != nil {
 			at = s.at // one message may move several batches
@@ -64,8 +69,13 @@ func (k *keeper) hear(p Part, reason any, stack []byte, at *credit) {
 	} else {
 		k.engine.log.Error("panic", slog.String("part", p.String()), slog.Any("panic", reason), slog.String("stack", string(stack)))
 	}
+	k.note(d)
+}
+
+// note has deaths taken care of.
+func (k *keeper) note(list ...death) {
 	k.mu.Lock()
-	k.dead = append(k.dead, d)
+	k.dead = append(k.dead, list...)
 	k.mu.Unlock()
 	select {
 	case k.wake <- struct{}{}:
@@ -88,11 +98,17 @@ func (k *keeper) take() []death {
 // kill has a part die at its next turn. It reports whether there is one that lives.
 func (k *keeper) kill(p Part, by *Injury) bool {
 	k.mu.Lock()
-	pid := k.pids[p]
+	pid, t := k.pids[p], k.troops[p]
 	gone := slices.ContainsFunc(k.dead, func(d death) bool { return d.Part == p })
+	if t != nil && !gone {
+		k.injuries[p] = by
+	}
 	k.mu.Unlock()
-	if pid == nil || gone {
+	if gone || pid == nil && t == nil {
 		return false
+	}
+	if t != nil {
+		return t.kill(p)
 	}
 	k.engine.system.Root.Send(pid, &die{by})
 	return true
@@ -100,10 +116,14 @@ func (k *keeper) kill(p Part, by *Injury) bool {
 
 func (k *keeper) run() {
 	defer close(k.done)
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
 	for {
 		select {
 		case <-k.wake:
 			k.mend()
+		case <-look.C:
+			k.look()
 		case <-k.quit:
 			return
 		}
@@ -125,19 +145,22 @@ func (k *keeper) mend() {
 	}
 	now := e.epoch.Add(1) // from here on messages of earlier epochs are dropped
 	e.lanes(func(i int, _ *device) {
-		for _, s := range e.stages {
-			if s.device == i {
-				s.forget()
+		for at, s := range e.seats {
+			if int(s.device.Load()) == i {
+				k.takers[at].forget()
+			}
+		}
+		for _, t := range k.crews() {
+			if t.device == i {
+				clear(t.ferry.asked)
 			}
 		}
 	})
-	// No turn of an earlier epoch is under way any more, so nobody else dies of one.
+	// No turn of an earlier epoch is under way here any more, so nobody else dies of one.
 	dead = append(dead, k.take()...)
-	for _, d := range dead {
-		if err := k.replace(d.Part, now); err != nil {
-			e.finish(fmt.Errorf("actors: %v has died (%s) and does not come back: %w", d.Part, d.Reason, err))
-			return
-		}
+	if err := k.replace(dead, now); err != nil {
+		e.finish(err)
+		return
 	}
 	e.tell(&restart{epoch: now, deaths: dead, stages: k.stages()})
 }
@@ -146,56 +169,107 @@ func (k *keeper) mend() {
 func (k *keeper) stages() (all []*actor.PID) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	for i := range k.engine.stages {
+	for i := range k.engine.seats {
 		all = append(all, k.pids[Part{Kind: StagePart, Index: i}])
 	}
 	return all
 }
 
-// replace spawns a part anew and has those who send to it know. A stage begins without keys and values.
-func (k *keeper) replace(p Part, now uint64) error {
+// replace spawns parts anew, each once, and has those who send to them know. A stage begins without keys and values.
+func (k *keeper) replace(dead []death, now uint64) error {
+	var lost []Part // with their workers
+	for i, d := range dead {
+		if slices.ContainsFunc(dead[:i], func(earlier death) bool { return earlier.Part == d.Part }) {
+			continue
+		}
+		back := k.respawnHere
+		if k.troopOf(d.Part) != nil {
+			back = k.respawnThere
+		}
+		err := back(d.Part, now)
+		switch {
+		case errors.Is(err, ErrLost):
+			lost = append(lost, d.Part)
+		case err != nil:
+			return fmt.Errorf("actors: %v has died (%s) and does not come back: %w", d.Part, d.Reason, err)
+		}
+	}
+	return k.rehome(lost, now)
+}
+
+// respawnHere spawns a part anew in this process.
+func (k *keeper) respawnHere(p Part, now uint64) error {
 	e := k.engine
 	switch p.Kind {
 	case StagePart:
-		s := e.stages[p.Index]
-		pid, err := k.respawn(p, now, s, e.devices[s.device])
+		s := k.takers[p.Index].(*stageActor)
+		lane := e.devices[s.device.Load()].lane
+		pid, err := k.respawn(p, now, s, lane)
 		if err != nil {
 			return err
 		}
-		e.devices[s.device].lane.do(s.stage.Lose)
-		if p.Index > 0 {
-			before := e.stages[p.Index-1]
-			e.devices[before.device].lane.do(func() { before.next = pid })
-		}
+		lane.do(s.stage.Lose)
+		k.follow(p.Index, pid)
 	case RouterPart:
-		s := e.stages[p.Index]
-		pid, err := k.respawn(p, now, k.routers[p.Index], e.devices[s.device])
+		s := k.takers[p.Index].(*stageActor)
+		lane := e.devices[s.device.Load()].lane
+		pid, err := k.respawn(p, now, k.routers[p.Index], lane)
 		if err != nil {
 			return err
 		}
-		e.devices[s.device].lane.do(func() { s.router = pid })
+		lane.do(func() { s.router = pid })
 	case ExpertPart:
-		pid, err := k.respawn(p, now, k.expert(p.Index, p.Expert), e.devices[k.options.Placement.Experts[p.Index][p.Expert]])
+		pid, err := k.respawn(p, now, k.expert(p.Index, p.Expert), e.devices[k.homes[p.Index][p.Expert]].lane)
 		if err != nil {
 			return err
 		}
-		of := slices.IndexFunc(e.stages, func(s *stageActor) bool { return s.stage.Span.Lo <= p.Index && p.Index < s.stage.Span.Hi })
-		e.devices[e.stages[of].device].lane.do(func() { k.experts[p.Index][p.Expert] = pid })
+		k.send(p, pid)
 	}
 	return nil
 }
 
-func (k *keeper) respawn(p Part, now uint64, a actor.Actor, on *device) (*actor.PID, error) {
+// follow has the stage before another one send to it.
+func (k *keeper) follow(stage int, pid *actor.PID) {
+	if stage == 0 {
+		return // the head sends to it
+	}
+	before := k.engine.seats[stage-1]
+	k.engine.devices[before.device.Load()].lane.do(func() { before.next = pid })
+}
+
+// send has the router of an expert's layer send to it.
+func (k *keeper) send(p Part, pid *actor.PID) {
+	s := k.engine.seatOf(p.Index)
+	k.engine.devices[s.device.Load()].lane.do(func() { k.experts[p.Index][p.Expert] = pid })
+}
+
+// seatOf is the seat of the stage with a layer.
+func (e *Engine) seatOf(layer int) *seat {
+	i := slices.IndexFunc(e.seats, func(s *seat) bool { return s.span.Lo <= layer && layer < s.span.Hi })
+	return e.seats[i]
+}
+
+func (k *keeper) respawn(p Part, now uint64, a actor.Actor, on actor.Dispatcher) (*actor.PID, error) {
 	k.mu.Lock()
 	old := k.pids[p]
 	k.mu.Unlock()
-	k.engine.actors = slices.DeleteFunc(k.engine.actors, func(pid *actor.PID) bool { return pid == old })
-	return k.spawn(p, now, a, on.lane)
+	k.engine.dismiss(old)
+	return k.spawn(p, now, a, on)
+}
+
+// dismiss stops an actor, if it has not stopped already.
+func (e *Engine) dismiss(old *actor.PID) {
+	e.mu.Lock()
+	e.actors = slices.DeleteFunc(e.actors, func(pid *actor.PID) bool { return pid == old })
+	e.mu.Unlock()
+	if old != nil {
+		e.system.Root.Stop(old)
+	}
 }
 
 // expert makes the actor of an expert.
 func (k *keeper) expert(layer, x int) *expertActor {
-	home := k.options.Placement.Experts[layer][x]
+	home := k.homes[layer][x]
 	return &expertActor{layer: layer, expert: x, on: k.engine.devices[home], device: home, trace: k.options.Trace}
 }
 
@@ -203,7 +277,11 @@ func (k *keeper) expert(layer, x int) *expertActor {
 func (k *keeper) parts() []Part {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return slices.SortedFunc(maps.Keys(k.pids), comparePart)
+	all := maps.Clone(k.pids)
+	for p := range k.troops {
+		all[p] = nil
+	}
+	return slices.SortedFunc(maps.Keys(all), comparePart)
 }
 
 // lanes does something on the lane of every device and waits for it, between two of its turns.

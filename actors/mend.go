@@ -56,7 +56,7 @@ func (h *headActor) restart(m *restart) {
 	d.spans = h.engine.spans(d.torn)
 	d.idle = d.idle[:0]
 	for _, c := range h.engine.credits {
-		d.idle = append(d.idle, newCredit(c.batch.Twin(), len(c.work), c.now))
+		d.idle = append(d.idle, newCredit(c.slot, c.batch.Twin(), len(c.work), c.now))
 	}
 }
 

@@ -43,7 +43,8 @@ type (
 	}
 	part struct {
 		*credit
-		err error
+		expert int
+		err    error
 	}
 )
 
@@ -72,6 +73,7 @@ type restart struct {
 // credit is the permission to have a batch in flight, with the batch and every message about it. Who
 // received its last message holds it (M1); the fields of another part's section are not touched.
 type credit struct {
+	slot  int // number of the batch's memory
 	batch *stages.Batch
 	err   error          // why the batch failed
 	epoch uint64         // it was sent in
@@ -112,7 +114,7 @@ func (c *credit) stale() bool { return c.epoch != c.now.Load() }
 
 // again is a credit in the place of one that was lost on its way: messages of the old one may still come.
 func (c *credit) again() *credit {
-	n := newCredit(c.batch, len(c.work), c.now)
+	n := newCredit(c.slot, c.batch, len(c.work), c.now)
 	n.err, n.counted, n.looked, n.deaths = c.err, c.counted, c.looked, c.deaths
 	return n
 }
@@ -123,11 +125,11 @@ func (c *credit) leave(epoch uint64, home *actor.PID) *pass {
 	return &c.pass
 }
 
-func newCredit(b *stages.Batch, experts int, now *atomic.Uint64) *credit {
-	c := &credit{batch: b, now: now, work: make([]work, experts), part: make([]part, experts)}
+func newCredit(slot int, b *stages.Batch, experts int, now *atomic.Uint64) *credit {
+	c := &credit{slot: slot, batch: b, now: now, work: make([]work, experts), part: make([]part, experts)}
 	c.pass, c.ask, c.answer, c.drawn, c.failed = pass{c}, ask{c}, answer{c}, drawn{c}, failed{c}
 	for e := range experts {
-		c.work[e].credit, c.part[e].credit = c, c
+		c.work[e].credit, c.part[e].credit, c.part[e].expert = c, c, e
 	}
 	return c
 }

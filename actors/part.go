@@ -48,6 +48,7 @@ func (p Part) name(epoch uint64) string {
 // Death is the end of a part by a panic.
 type Death struct {
 	Part    Part
+	Host    string // worker that is lost; "": the part alone
 	Reason  string
 	Killed  bool          // on purpose
 	Noticed time.Duration // after it

@@ -23,6 +23,9 @@ func (b *binder) judge(r report) {
 		return
 	}
 	for i, d := range b.engine.devices {
+		if d.libs == nil {
+			continue
+		}
 		if i == r.device {
 			d.libs.GiveUp(r.Report)
 		} else if r.Wrong() {

@@ -14,7 +14,9 @@ type routerActor struct {
 	probs   kernels.Slot     // where the gate leaves its probabilities
 	experts [][]*actor.PID   // [layers][experts]; nil outside the stage's span
 	count   *router.Counters // nil: none; it belongs to the lane
-	look    stages.Look      // may be nil
+	// observed is told of every layer's routing in the place of counters, for who counts elsewhere; nil: nobody.
+	observed func(*credit)
+	look     stages.Look // may be nil
 }
 
 func (r *routerActor) Receive(c actor.Context) {
@@ -63,6 +65,8 @@ func (r *routerActor) dispatch(c actor.Context, b *credit) {
 func (r *routerActor) observe(b *credit) {
 	switch {
 	case b.replay:
+	case r.observed != nil:
+		r.observed(b)
 	case b.layer < b.counted:
 		b.batch.Observe(r.probs, b.layer, nil)
 	default:

@@ -11,13 +11,12 @@ import (
 var ErrNoTelemetry = errors.New("actors: the engine was told not to count its routing: start one that does (--telemetry)")
 
 // newCounters makes the counters of a stage's router, if there are to be any.
-func (e *Engine) newCounters(o *Options, stage int) *router.Counters {
+func (e *Engine) newCounters(o *Options, stage int) {
 	if e.count == nil {
-		return nil
+		return
 	}
 	m, span := o.Model.Model, o.Placement.Stages[stage].Span
 	e.count[stage] = router.NewCounters(m.NumLayers, m.NumExperts, span.Lo, span.Hi)
-	return e.count[stage]
 }
 
 // Routing is what all routers have counted since the start: rows of prompts and of new tokens, those of requests that
@@ -33,7 +32,7 @@ func (e *Engine) Routing(ctx context.Context) (router.Counters, error) {
 	}
 	copies := make(chan router.Counters, len(e.count))
 	for i, c := range e.count {
-		e.devices[e.stages[i].device].lane.Schedule(func() { copies <- c.Clone() })
+		e.devices[e.seats[i].device.Load()].lane.Schedule(func() { copies <- c.Clone() })
 	}
 	var all router.Counters
 	for range e.count {

@@ -115,6 +115,9 @@ func (b *binder) start(t *trial) error {
 	b.cool(t.asked)
 	pieces := 0
 	for _, p := range g.programs {
+		if p == nil {
+			continue
+		}
 		n, experts, libraries := p.Trials()
 		pieces, t.experts = pieces+n, t.experts+experts
 		for _, name := range libraries {

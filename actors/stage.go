@@ -2,7 +2,6 @@ package actors
 
 import (
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -16,16 +15,9 @@ import (
 // later batch may hold the next chunk of the same prompt and reads the keys and values that an earlier
 // one writes.
 type stageActor struct {
+	*seat
 	stage  *stages.Stage
 	router *actor.PID
-	next   *actor.PID // nil on the last stage
-	device int
-	index  int          // place in the pipeline
-	trace  Trace        // may be nil
-	busy   atomic.Int64 // nanoseconds in kernels
-
-	before *stages.Journal // of the boundary in front: what is computed again enters from it; nil: none
-	behind *stages.Journal // of the boundary behind; nil: none
 
 	inside []*credit // in order of arrival
 	at     *credit   // runs now
@@ -39,9 +31,7 @@ func (s *stageActor) Receive(c actor.Context) {
 		}
 		m.segment, m.away = 0, false
 		s.inside = append(s.inside, m.credit)
-		if m.replay && m.enter == s.index && s.before != nil {
-			s.before.Restore(m.batch)
-		}
+		s.enter(m.credit)
 		s.advance(c)
 	case *answer:
 		if m.stale() {
@@ -82,7 +72,7 @@ func (s *stageActor) run(c actor.Context, b *credit) {
 	end := time.Since(epoch)
 	s.busy.Add(int64(end - begin))
 	if s.trace != nil {
-		s.trace(Turn{Device: s.device, Stage: s.index, Layer: s.stage.Span.Lo + b.segment, Expert: -1,
+		s.trace(Turn{Device: int(s.device.Load()), Stage: s.index, Layer: s.span.Lo + b.segment, Expert: -1,
 			Batch: b.batch.ID, Rows: b.batch.Frame.Rows.N, Begin: begin, End: end})
 	}
 	switch {
@@ -98,19 +88,6 @@ func (s *stageActor) run(c actor.Context, b *credit) {
 		s.passOn(c, b)
 	}
 	s.at = nil
-}
-
-// passOn sends a batch on that has passed the span.
-func (s *stageActor) passOn(c actor.Context, b *credit) {
-	switch {
-	case s.next == nil || b.replay && b.until == s.index:
-		c.Send(b.home, &b.drawn)
-	default:
-		if s.behind != nil && !b.replay {
-			s.behind.Keep(b.batch)
-		}
-		c.Send(s.next, &b.pass)
-	}
 }
 
 func (s *stageActor) fail(c actor.Context, b *credit) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -43,6 +44,14 @@ type Options struct {
 	// NoJournal keeps no hidden states at the boundaries of stages. A stage that dies then has all stages up to it
 	// compute again from the tokens.
 	NoJournal bool
+	// Net reaches the workers that have devices of the placement; nil: none has. It is the caller's.
+	Net *Net
+	// Spare are devices of workers that have nothing to do yet: they take over what others lose.
+	Spare []place.Device
+	// Identity is that of the checkpoint, and Build the version of the program: workers must have the same.
+	Identity, Build string
+	// Silence is after how long without a sign of life a worker is taken for lost. 0: 3 s.
+	Silence time.Duration
 	// Chaos has parts die, for trials. May be nil.
 	Chaos *Chaos
 	// MaxFaults is how often a promoted binding may fail before it is rolled back for good. 0: 3.
@@ -71,9 +80,17 @@ func Start(ctx context.Context, o Options) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{log: o.Log, ended: make(chan struct{}), stopped: make(chan struct{}), system: newSystem(), plan: plan}
+	e := &Engine{log: o.Log, ended: make(chan struct{}), stopped: make(chan struct{}), plan: plan}
+	if o.Net != nil {
+		e.system = o.Net.system
+	} else {
+		e.system = newSystem()
+	}
 	e.binder, e.keeper = newBinder(e, &o), newKeeper(e, &o)
-	err = e.openDevices(ctx, &o, plan)
+	e.makeSeats(&o)
+	if err = e.connect(ctx, &o); err == nil {
+		err = e.openDevices(ctx, &o, plan)
+	}
 	if err == nil {
 		e.binder.adopt()
 		err = e.makeCredits(&o, plan)
@@ -92,12 +109,24 @@ func Start(ctx context.Context, o Options) (*Engine, error) {
 	if err != nil {
 		return nil, errors.Join(err, e.giveBack())
 	}
-	e.log.Info("started", slog.Int("devices", len(e.devices)), slog.Int("stages", len(e.stages)),
+	e.log.Info("started", slog.Int("devices", len(e.devices)), slog.Int("stages", len(e.seats)),
 		slog.Int("batches", o.Sched.Batches), slog.Int("rows", o.Sched.Rows), slog.Int("blocks", o.Sched.Blocks))
 	return e, nil
 }
 
 func (o *Options) fill() {
+	o.fillShared()
+	o.Sched.Model, o.Sched.Stages = o.Model, len(o.Placement.Stages)
+	if o.Sched.Batches == 0 {
+		o.Sched.Batches = len(o.Placement.Stages) + 1
+		if len(o.Placement.Stages) == 1 && len(o.Placement.Devices) == 1 {
+			o.Sched.Batches = 1
+		}
+	}
+}
+
+// fillShared fills in what the crews of workers have as well.
+func (o *Options) fillShared() {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -111,15 +140,11 @@ func (o *Options) fill() {
 	if o.Backoff <= 0 {
 		o.Backoff = 100 * time.Millisecond
 	}
+	if o.Silence <= 0 {
+		o.Silence = defaultSilence
+	}
 	if o.newLane == nil {
 		o.newLane = func() runner { return newLane() }
-	}
-	o.Sched.Model, o.Sched.Stages = o.Model, len(o.Placement.Stages)
-	if o.Sched.Batches == 0 {
-		o.Sched.Batches = len(o.Placement.Stages) + 1
-		if len(o.Placement.Stages) == 1 && len(o.Placement.Devices) == 1 {
-			o.Sched.Batches = 1
-		}
 	}
 }
 
@@ -128,11 +153,16 @@ func (e *Engine) openDevices(ctx context.Context, o *Options, plan model.Plan) e
 	defer cancel()
 	errs := make([]error, len(o.Placement.Devices))
 	var wg sync.WaitGroup
-	for i, d := range o.Placement.Devices {
-		dev := &device{Device: d, lane: o.newLane()}
-		e.devices = append(e.devices, dev)
+	for _, d := range slices.Concat(o.Placement.Devices, o.Spare) {
+		e.devices = append(e.devices, &device{Device: d, lane: o.newLane(), host: e.host(d.Host)})
+	}
+	for i, dev := range e.devices[:len(o.Placement.Devices)] {
 		wg.Go(func() {
-			dev.lane.do(func() { errs[i] = dev.open(ctx, o, plan, i, e.binder) })
+			if dev.host != nil {
+				errs[i] = e.keeper.station(ctx, i)
+			} else {
+				dev.lane.do(func() { errs[i] = dev.open(ctx, o, plan, i, e.binder) })
+			}
 			if errs[i] != nil {
 				cancel() // the others need not go on
 			}
@@ -162,53 +192,91 @@ func (e *Engine) makeCredits(o *Options, plan model.Plan) error {
 		if err != nil {
 			return fmt.Errorf("actors: batch %d of %d: %w", i, o.Sched.Batches, err)
 		}
-		e.credits = append(e.credits, newCredit(b, o.Model.Model.NumExperts, &e.epoch))
+		e.credits = append(e.credits, newCredit(i, b, o.Model.Model.NumExperts, &e.epoch))
 	}
 	return nil
+}
+
+// makeSeats makes the places of stages.
+func (e *Engine) makeSeats(o *Options) {
+	n := len(o.Placement.Stages)
+	if !o.NoTelemetry {
+		e.count = make([]*router.Counters, n)
+	}
+	for i, st := range o.Placement.Stages {
+		s := &seat{index: i, span: st.Span, trace: o.Trace}
+		s.device.Store(int32(st.Device))
+		e.seats = append(e.seats, s)
+		e.newCounters(o, i)
+	}
+	k := e.keeper
+	k.takers, k.routers = make([]taker, n), make([]*routerActor, n)
+	for _, homes := range o.Placement.Experts {
+		k.homes = append(k.homes, slices.Clone(homes))
+	}
 }
 
 // spawnAll spawns the actors, each after those it sends to.
 func (e *Engine) spawnAll(o *Options, plan model.Plan, scheduler *sched.Scheduler) error {
 	k := e.keeper
-	if err := e.spawnExperts(o); err != nil {
+	if err := e.spawnExperts(); err != nil {
 		return err
 	}
-	n := len(o.Placement.Stages)
-	e.stages, k.routers = make([]*stageActor, n), make([]*routerActor, n)
-	if !o.NoTelemetry {
-		e.count = make([]*router.Counters, n)
-	}
-	var next *actor.PID
-	for i := n - 1; i >= 0; i-- {
-		on := e.devices[o.Placement.Stages[i].Device]
-		k.routers[i] = &routerActor{probs: plan.Probs, experts: k.experts, count: e.newCounters(o, i), look: o.Look}
-		r, err := k.spawn(Part{Kind: RouterPart, Index: i}, 0, k.routers[i], on.lane)
-		if err != nil {
+	for i := len(e.seats) - 1; i >= 0; i-- {
+		if err := e.spawnStage(o, plan, i); err != nil {
 			return err
 		}
-		e.stages[i] = &stageActor{stage: on.stages[i], router: r, next: next, device: o.Placement.Stages[i].Device, index: i, trace: o.Trace,
-			before: e.journals[i], behind: e.journals[i+1]}
-		if next, err = k.spawn(Part{Kind: StagePart, Index: i}, 0, e.stages[i], on.lane); err != nil {
-			return err
+		if i > 0 {
+			e.seats[i-1].next = k.pids[Part{Kind: StagePart, Index: i}]
 		}
 	}
 	// On the lane of the first stage, so that one stream on one device never crosses threads.
 	first := e.devices[o.Placement.Stages[0].Device]
 	var err error
-	e.head, err = e.spawn("head", newHead(e, scheduler, o.Chaos), first.lane, func(reason any, stack []byte, _ any) { e.panicked("head", reason, stack) })
+	e.head, err = e.spawn(e.name("head"), newHead(e, scheduler, o.Chaos), first.lane, func(reason any, stack []byte, _ any) { e.panicked("head", reason, stack) })
+	return err
+}
+
+// spawnStage spawns a stage with its router, or what stands for it.
+func (e *Engine) spawnStage(o *Options, plan model.Plan, i int) error {
+	k, s := e.keeper, e.seats[i]
+	s.before, s.behind = e.journals[i], e.journals[i+1]
+	on, p := e.devices[s.device.Load()], Part{Kind: StagePart, Index: i}
+	if t := k.troops[p]; t != nil {
+		return k.seat(t, p, 0)
+	}
+	k.routers[i] = &routerActor{probs: plan.Probs, experts: k.experts, look: o.Look}
+	if e.count != nil {
+		k.routers[i].count = e.count[i]
+	}
+	r, err := k.spawn(Part{Kind: RouterPart, Index: i}, 0, k.routers[i], on.lane)
+	if err != nil {
+		return err
+	}
+	st := &stageActor{seat: s, stage: on.stages[i], router: r}
+	k.takers[i] = st
+	_, err = k.spawn(p, 0, st, on.lane)
 	return err
 }
 
 // spawnExperts spawns one actor for each expert of each layer, on the lane of its home.
-func (e *Engine) spawnExperts(o *Options) error {
-	e.keeper.experts = make([][]*actor.PID, len(o.Placement.Experts))
-	for layer, homes := range o.Placement.Experts {
+func (e *Engine) spawnExperts() error {
+	k := e.keeper
+	for layer, homes := range k.homes {
+		k.experts = append(k.experts, make([]*actor.PID, len(homes)))
 		for x, home := range homes {
-			pid, err := e.keeper.spawn(Part{ExpertPart, layer, x}, 0, e.keeper.expert(layer, x), e.devices[home].lane)
+			p := Part{ExpertPart, layer, x}
+			if t := k.troops[p]; t != nil {
+				if err := k.seat(t, p, 0); err != nil {
+					return err
+				}
+				continue
+			}
+			pid, err := k.spawn(p, 0, k.expert(layer, x), e.devices[home].lane)
 			if err != nil {
 				return err
 			}
-			e.keeper.experts[layer] = append(e.keeper.experts[layer], pid)
+			k.experts[layer][x] = pid
 		}
 	}
 	return nil

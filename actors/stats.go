@@ -49,8 +49,8 @@ func (e *Engine) Stats(ctx context.Context) (Stats, error) {
 
 func (h *headActor) stats() Stats {
 	s := Stats{Sched: h.sched.Stats(), Credits: h.credits, Losses: h.engine.keeper.chronicle.sums()}
-	for _, st := range h.engine.stages {
-		s.Stages = append(s.Stages, StageStats{Span: st.stage.Span, Device: st.device, Busy: time.Duration(st.busy.Load())})
+	for _, st := range h.engine.seats {
+		s.Stages = append(s.Stages, StageStats{Span: st.span, Device: int(st.device.Load()), Busy: time.Duration(st.busy.Load())})
 	}
 	for _, d := range h.engine.devices {
 		s.Devices = append(s.Devices, DeviceStats{Name: d.Name, Busy: d.lane.busy()})

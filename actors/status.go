@@ -67,7 +67,7 @@ func (e *Engine) Kernels(ctx context.Context) (KernelStatus, error) {
 // counters are those of all devices.
 func (b *binder) counters() []stages.Counters {
 	each := make([][]stages.Counters, len(b.engine.devices))
-	b.engine.lanes(func(i int, d *device) { each[i] = d.libs.Programs().Counters() })
+	b.lanes(func(i int, d *device) { each[i] = d.libs.Programs().Counters() })
 	return slices.Concat(each...)
 }
 

@@ -43,6 +43,9 @@ func (e *Engine) giveBack() error {
 	e.phase.Store("waiting for libraries")
 	e.binder.stop()
 	e.keeper.stop()
+	for _, h := range e.hosts {
+		h.bye("the run is over")
+	}
 	e.phase.Store("stopping actors")
 	for i := len(e.actors) - 1; i >= 0; i-- {
 		e.system.Root.Stop(e.actors[i])
@@ -63,6 +66,8 @@ func (e *Engine) giveBack() error {
 		d.lane.do(func() { errs = append(errs, d.close()) })
 		d.lane.stop()
 	}
-	e.system.Shutdown()
+	if e.keeper.options.Net == nil {
+		e.system.Shutdown()
+	}
 	return errors.Join(errs...)
 }

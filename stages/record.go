@@ -36,6 +36,9 @@ func (b *Batch) Trace(seq int) {
 	r.traced[seq] = true
 }
 
+// Traced tells whether any of the batch's rows are recorded.
+func (b *Batch) Traced() bool { return len(b.record.row) > 0 }
+
 // Observe takes note of what Route has chosen at a layer from the probabilities in the slot probs: in the counters,
 // unless they are nil, and in the record of the sequences that are traced. It changes nothing that experts read, so
 // that they may be at work meanwhile.

@@ -1,0 +1,362 @@
+package actors
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"troupe/actors/internal/wire"
+)
+
+const (
+	// lookEvery is how often workers that were lost are looked for.
+	lookEvery = 2 * time.Second
+	// againAfter is how long a keeper that finds no device for what was lost waits before it looks again.
+	againAfter = 300 * time.Millisecond
+	// knockPatience is how long a worker that was lost may take to be reached again.
+	knockPatience = time.Second
+)
+
+// connect begins a session with every worker of the placement, all at once, and with those that are spare as far as
+// they are there.
+func (e *Engine) connect(ctx context.Context, o *Options) error {
+	wanted := map[string]bool{}
+	var order []string
+	for i, d := range slices.Concat(o.Placement.Devices, o.Spare) {
+		if d.Host == "" {
+			continue
+		}
+		if _, known := wanted[d.Host]; !known {
+			order = append(order, d.Host)
+		}
+		wanted[d.Host] = wanted[d.Host] || i < len(o.Placement.Devices)
+	}
+	if len(order) == 0 {
+		return nil
+	}
+	if err := o.checkFar(); err != nil {
+		return err
+	}
+	errs := make([]error, len(order))
+	var wg sync.WaitGroup
+	for i, address := range order {
+		h, err := e.newHost(o, address)
+		if err != nil {
+			return err
+		}
+		e.hosts = append(e.hosts, h)
+		wg.Go(func() { errs[i] = h.connect(ctx) })
+	}
+	wg.Wait()
+	for i, err := range errs {
+		if err != nil && wanted[order[i]] {
+			return err
+		}
+		if err != nil {
+			e.log.Warn("a spare worker is not there", slog.Any("error", err))
+		}
+	}
+	return nil
+}
+
+// checkFar refuses what workers cannot do.
+func (o *Options) checkFar() error {
+	switch {
+	case o.Net == nil:
+		return errors.New("actors: a device of the placement is a worker's, but there is no way to reach it: give Options.Net")
+	case o.Look != nil:
+		return errors.New("actors: batches cannot be looked at on workers: place all layers on devices of this process")
+	case o.Identity == "":
+		return errors.New("actors: workers must have the same checkpoint: give Options.Identity")
+	}
+	return nil
+}
+
+// host is the worker of an address, nil for none.
+func (e *Engine) host(address string) *host {
+	i := slices.IndexFunc(e.hosts, func(h *host) bool { return h.address == address })
+	if i < 0 {
+		return nil
+	}
+	return e.hosts[i]
+}
+
+// station opens all that the placement puts on a worker's device.
+func (k *keeper) station(ctx context.Context, device int) error {
+	var parts []Part
+	for _, s := range k.engine.seats {
+		if int(s.device.Load()) == device {
+			parts = append(parts, Part{Kind: StagePart, Index: s.index})
+		}
+	}
+	for layer, homes := range k.homes {
+		for x, home := range homes {
+			if home == device {
+				parts = append(parts, Part{ExpertPart, layer, x})
+			}
+		}
+	}
+	t, err := k.engine.recruit(ctx, device, parts)
+	if err != nil {
+		return err
+	}
+	k.belong(t, parts)
+	return nil
+}
+
+// belong notes that parts are of a troop; a stage's router is with it.
+func (k *keeper) belong(t *troop, parts []Part) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, p := range parts {
+		k.troops[p] = t
+		if p.Kind == StagePart {
+			k.troops[Part{Kind: RouterPart, Index: p.Index}] = t
+		}
+	}
+}
+
+// troopOf is the troop of a part; nil: it is in this process.
+func (k *keeper) troopOf(p Part) *troop {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.troops[p]
+}
+
+// crews are all troops.
+func (k *keeper) crews() (all []*troop) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, t := range k.troops {
+		if !slices.Contains(all, t) {
+			all = append(all, t)
+		}
+	}
+	return all
+}
+
+// seat has an actor stand for a part of a troop, in its place.
+func (k *keeper) seat(t *troop, p Part, now uint64) error {
+	e := k.engine
+	lane := e.devices[t.device].lane
+	if p.Kind == ExpertPart {
+		pid, err := k.respawn(p, now, &farExpert{p.Index, p.Expert, &t.ferry}, lane)
+		if err != nil {
+			return err
+		}
+		k.homes[p.Index][p.Expert] = t.device
+		k.send(p, pid)
+		return nil
+	}
+	f := &farStage{seat: e.seats[p.Index], troop: t}
+	if e.count != nil {
+		f.count = e.count[p.Index]
+	}
+	pid, err := k.respawn(p, now, f, lane)
+	if err != nil {
+		return err
+	}
+	k.takers[p.Index] = f
+	f.device.Store(int32(t.device))
+	lane.do(func() { t.actor.stages[uint32(p.Index)] = f })
+	k.follow(p.Index, pid)
+	return nil
+}
+
+// kill has a part of the crew die.
+func (t *troop) kill(p Part) bool {
+	if t.host.now() != t.session {
+		return false
+	}
+	t.host.tell(func(session uint64) proto.Message {
+		return &wire.Kill{Session: session, Crew: t.number, Part: p.wire()}
+	})
+	return true
+}
+
+// hearOf takes note of a death in a crew.
+func (k *keeper) hearOf(p Part, reason string, onPurpose bool, at *credit) {
+	d := death{Death: Death{Part: p, Reason: reason, Killed: onPurpose}, at: time.Since(epoch), credit: at}
+	if onPurpose {
+		d.injury, d.Reason = k.injury(p), "killed on purpose"
+	} else {
+		k.engine.log.Error("panic on a worker", slog.String("part", p.String()), slog.String("reason", reason))
+	}
+	k.note(d)
+}
+
+// injury is what was done to a part on a worker.
+func (k *keeper) injury(p Part) *Injury {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	by := k.injuries[p]
+	delete(k.injuries, p)
+	return by
+}
+
+// lostHost takes note that a worker is gone, with all its parts.
+func (e *Engine) lostHost(h *host, why error) {
+	k := e.keeper
+	e.log.Warn("worker lost", slog.String("worker", h.address), slog.Any("reason", why))
+	var deaths []death
+	k.mu.Lock()
+	for p, t := range k.troops {
+		if t.host == h && p.Kind != RouterPart {
+			deaths = append(deaths, death{Death: Death{Part: p, Host: h.address, Reason: why.Error()}, at: time.Since(epoch)})
+		}
+	}
+	k.mu.Unlock()
+	slices.SortFunc(deaths, func(a, b death) int { return comparePart(a.Part, b.Part) })
+	if len(deaths) > 0 {
+		k.note(deaths...)
+	}
+}
+
+// respawnThere has a worker spawn a part anew.
+func (k *keeper) respawnThere(p Part, now uint64) error {
+	t := k.troopOf(p)
+	if t.host.now() != t.session {
+		return ErrLost
+	}
+	ctx, cancel := k.patience(greetPatience)
+	defer cancel()
+	return t.host.ask(ctx, func(session, number uint64) proto.Message {
+		return &wire.Revive{Session: session, Number: number, Crew: t.number, Part: p.wire(), Epoch: now}
+	})
+}
+
+// patience is a context that ends when the engine does, or after so long.
+func (k *keeper) patience(most time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(context.Background(), most)
+	go func() {
+		select {
+		case <-k.quit:
+			cancel()
+		case <-k.engine.ended:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
+}
+
+// rehome opens what was lost with workers elsewhere, all of a troop together. It waits until there is a device.
+func (k *keeper) rehome(lost []Part, now uint64) error {
+	for len(lost) > 0 {
+		old := k.troopOf(lost[0])
+		var parts []Part
+		for _, p := range lost {
+			if k.troopOf(p) == old && p.Kind != RouterPart {
+				parts = append(parts, p)
+			}
+		}
+		if len(parts) > 0 {
+			if err := k.move(old, parts, now); err != nil {
+				return err
+			}
+		}
+		lost = slices.DeleteFunc(lost, func(p Part) bool { return p.Kind == RouterPart || slices.Contains(parts, p) })
+	}
+	return nil
+}
+
+// move opens parts of a troop that is gone on another device, or on the same when its worker is back.
+func (k *keeper) move(old *troop, parts []Part, now uint64) error {
+	e := k.engine
+	for {
+		for _, device := range k.candidates(old) {
+			t, err := k.open(device, parts)
+			if err != nil {
+				e.log.Warn("a device does not take over what was lost", slog.Int("device", device), slog.Any("error", err))
+				continue
+			}
+			for _, p := range parts {
+				if err := k.seat(t, p, now); err != nil {
+					return err
+				}
+			}
+			k.belong(t, parts)
+			e.dismiss(old.post)
+			e.log.Info("taken over", slog.Int("parts", len(parts)), slog.String("worker", t.host.address))
+			return nil
+		}
+		select {
+		case <-k.quit:
+			return ErrStopped
+		case <-e.ended:
+			return e.reason
+		case <-time.After(againAfter):
+		}
+	}
+}
+
+func (k *keeper) open(device int, parts []Part) (*troop, error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() {
+		select {
+		case <-k.quit:
+			cancel()
+		case <-k.engine.ended:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return k.engine.recruit(ctx, device, parts)
+}
+
+// candidates are the devices that may take over from a troop, best first: its own, if the worker is back; those that
+// have nothing to do; those that have least.
+func (k *keeper) candidates(old *troop) (devices []int) {
+	e := k.engine
+	k.knock()
+	load := make([]int, len(e.devices))
+	for _, t := range k.crews() {
+		load[t.device]++
+	}
+	for i, d := range e.devices {
+		if d.host != nil && d.host.now() != 0 {
+			devices = append(devices, i)
+		}
+	}
+	slices.SortStableFunc(devices, func(a, b int) int {
+		if (a == old.device) != (b == old.device) {
+			if a == old.device {
+				return -1
+			}
+			return 1
+		}
+		return load[a] - load[b]
+	})
+	return devices
+}
+
+// knock looks for workers that were lost, all at once.
+func (k *keeper) knock() {
+	var wg sync.WaitGroup
+	for _, h := range k.engine.hosts {
+		if h.now() != 0 {
+			continue
+		}
+		wg.Go(func() {
+			ctx, cancel := k.patience(knockPatience)
+			defer cancel()
+			if err := h.connect(ctx); err == nil {
+				k.engine.log.Info("worker is back", slog.String("worker", h.address))
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// look looks for workers that were lost, to have them as spares.
+func (k *keeper) look() {
+	if !k.engine.over() {
+		k.knock()
+	}
+}

@@ -1,0 +1,322 @@
+package actors
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"google.golang.org/protobuf/proto"
+
+	"troupe/actors/internal/wire"
+	"troupe/kernels"
+	"troupe/model"
+	"troupe/stages"
+	"troupe/stages/place"
+	"troupe/stages/sched"
+)
+
+// crew are parts of a head's pipeline on one device of a worker: stages with their routers, and experts. In the place
+// of the head, and of whatever lives elsewhere, is the gate.
+type crew struct {
+	*Engine
+	number  uint32
+	options Options
+	blocks  int
+	send    func(proto.Message) // to the head's post
+	gate    *gateActor
+	bytes   int64
+}
+
+// gateActor takes what the head says of batches and sends back what becomes of them, on the lane of the crew.
+type gateActor struct {
+	crew     *crew
+	self     *actor.PID
+	ferry    ferry
+	policies policies
+	slots    []*visit
+	stages   map[int]*crewStage
+	experts  [][]*actor.PID // [layers][experts] that routers of the crew send to: here, or whoever stands for one elsewhere
+	living   map[expertKey]*actor.PID
+	end      func(error) // of the session
+}
+
+type expertKey struct{ layer, expert int }
+
+// visit is what there is in a slot.
+type visit struct {
+	*credit
+	stage   *crewStage // that it is at; nil: none
+	working int        // experts that compute for it, without a stage
+	observe bool
+	trace   bool
+	at      time.Duration // since epoch
+	busy    int64         // of the stage, before it came
+	routed  []*wire.Routed
+	turns   []*wire.Turn
+}
+
+// crewStage is a stage of the crew with its router.
+type crewStage struct {
+	actor     *stageActor
+	router    *routerActor
+	pid       *actor.PID
+	routerPID *actor.PID
+}
+
+func gateName(session uint64, crew uint32) string { return fmt.Sprintf("crew-%d-%x", crew, session) }
+
+// mostBatches bounds the slots of a crew (M2), mostCrewRows the rows of a batch.
+const (
+	mostBatches  = 1 << 10
+	mostCrewRows = 1 << 16
+)
+
+// options are those of an engine that has the parts and no others.
+func (w *Worker) options(m *wire.Open) (o Options, err error) {
+	if int(m.Device) >= len(w.o.Devices) {
+		return o, fmt.Errorf("device %d, but there are %d", m.Device, len(w.o.Devices))
+	}
+	for _, l := range []struct {
+		name  string
+		value uint32
+		most  int
+	}{{"batches", m.Batches, mostBatches}, {"rows", m.Rows, mostCrewRows}, {"draws", m.Draws, mostCrewRows}, {"sequences", m.Sequences, mostCrewRows},
+		{"experts", m.Experts, w.o.Model.Model.NumExperts}, {"blocks", m.Blocks, math.MaxInt32}} {
+		if l.value < 1 || int64(l.value) > int64(l.most) {
+			return o, fmt.Errorf("%d %s, want 1 to %d", l.value, l.name, l.most)
+		}
+	}
+	o = Options{Model: w.o.Model, Weights: w.o.Weights, Log: w.o.Log, VerifyFraction: m.Verify, Events: w.o.Events}
+	if o.Arith, err = kernels.ParseArith(m.Arith); err != nil {
+		return o, err
+	}
+	binding := m.Binding
+	if w.o.Binding != "" {
+		binding = w.o.Binding
+	}
+	if o.Binding, err = kernels.ParseBinding(binding); err != nil {
+		return o, err
+	}
+	if !(m.Verify >= -1 && m.Verify <= 1) {
+		return o, fmt.Errorf("verify fraction %v, want -1 to 1", m.Verify)
+	}
+	o.fillShared()
+	o.Sched = sched.Config{Model: w.o.Model, Stages: max(1, len(m.Stages)), Batches: int(m.Batches), Rows: int(m.Rows), Draws: int(m.Draws),
+		Sequences: int(m.Sequences), Blocks: int(m.Blocks)}
+	return o, w.place(&o, m)
+}
+
+// place makes a placement of what is to be opened, with everything else left out.
+func (w *Worker) place(o *Options, m *wire.Open) error {
+	c := o.Model.Model
+	o.Placement = place.Plan{Devices: []place.Device{w.o.Devices[m.Device].Device}, Experts: make([][]int, c.NumLayers)}
+	for _, s := range m.Stages {
+		span := stages.Span{Lo: int(s.GetLo()), Hi: int(s.GetHi())}
+		if span.Lo >= span.Hi || span.Hi > c.NumLayers {
+			return fmt.Errorf("stage %d: layers %d to %d, want a run within 0 to %d", s.GetStage(), span.Lo, span.Hi-1, c.NumLayers-1)
+		}
+		o.Placement.Stages = append(o.Placement.Stages, place.Stage{Span: span})
+	}
+	for l := range o.Placement.Experts {
+		o.Placement.Experts[l] = slices.Repeat([]int{-1}, c.NumExperts)
+	}
+	for _, h := range m.Homes {
+		if int(h.GetLayer()) >= c.NumLayers {
+			return fmt.Errorf("experts of layer %d, want 0 to %d", h.GetLayer(), c.NumLayers-1)
+		}
+		for _, x := range h.GetExperts() {
+			if int(x) >= c.NumExperts {
+				return fmt.Errorf("expert %d of layer %d, want 0 to %d", x, h.GetLayer(), c.NumExperts-1)
+			}
+			o.Placement.Experts[h.GetLayer()][x] = 0
+		}
+	}
+	return nil
+}
+
+// openCrew opens parts for a head. What was opened before an error is closed again.
+func (w *Worker) openCrew(ctx context.Context, s *session, m *wire.Open) (*crew, error) {
+	o, err := w.options(m)
+	if err != nil {
+		return nil, err
+	}
+	post := w.o.Net.pid(s.address, m.Post)
+	plan := model.NewPlan(o.Model)
+	e := &Engine{log: o.Log, ended: make(chan struct{}), stopped: make(chan struct{}), system: w.o.Net.system, plan: plan}
+	e.epoch.Store(m.Epoch)
+	k := &crew{Engine: e, number: m.Crew, options: o, blocks: int(m.Blocks), send: func(m proto.Message) { w.o.Net.send(post, m) }}
+	e.binder = newBinder(e, &k.options)
+	dev := &device{Device: o.Placement.Devices[0], lane: s.lane(int(m.Device))}
+	e.devices = append(e.devices, dev)
+	dev.lane.do(func() { err = dev.open(ctx, &k.options, plan, 0, e.binder) })
+	if err == nil {
+		e.binder.adopt()
+		err = e.makeCredits(&k.options, plan)
+	}
+	if err == nil {
+		err = k.spawnAll(w, s, m)
+	}
+	go e.binder.run()
+	if err != nil {
+		return nil, errors.Join(err, k.close())
+	}
+	return k, nil
+}
+
+// spawnAll spawns the gate, then experts, routers and stages, each after those it sends to.
+func (k *crew) spawnAll(w *Worker, s *session, m *wire.Open) error {
+	c, dev := k.options.Model, k.devices[0]
+	g := &gateActor{crew: k, ferry: newFerry(c, k.plan, k.send), policies: policies{}, stages: map[int]*crewStage{}, living: map[expertKey]*actor.PID{}, end: s.end}
+	for _, b := range k.credits {
+		g.slots = append(g.slots, &visit{credit: b})
+	}
+	k.gate = g
+	broken := func(reason any, stack []byte, _ any) {
+		k.log.Error("panic", slog.String("actor", "gate"), slog.Any("panic", reason), slog.String("stack", string(stack)))
+		s.end(fmt.Errorf("BUG: crew %d: panic: %v", k.number, reason))
+	}
+	var err error
+	if g.self, err = k.spawn(w.o.Net.name(gateName(s.number, k.number)), g, dev.lane, broken); err != nil {
+		return err
+	}
+	for layer, homes := range k.options.Placement.Experts {
+		pids := make([]*actor.PID, len(homes))
+		for x, home := range homes {
+			if home < 0 {
+				pids[x], err = k.spawn(k.name(fmt.Sprintf("far-%d.%d", layer, x)), &farExpert{layer, x, &g.ferry}, dev.lane, broken)
+			} else {
+				pids[x], err = k.spawnPart(Part{ExpertPart, layer, x}, &expertActor{layer: layer, expert: x, on: dev, trace: g.turn}, 0)
+				g.living[expertKey{layer, x}] = pids[x]
+			}
+			if err != nil {
+				return err
+			}
+		}
+		g.experts = append(g.experts, pids)
+	}
+	for i, span := range m.Stages {
+		at := int(span.GetStage())
+		if g.stages[at] != nil {
+			return fmt.Errorf("stage %d stands twice", at)
+		}
+		st := &crewStage{router: &routerActor{probs: k.plan.Probs, experts: g.experts, observed: g.observe}}
+		st.actor = &stageActor{seat: &seat{index: at, span: k.options.Placement.Stages[i].Span, trace: g.turn}, stage: dev.stages[i]}
+		g.stages[at] = st
+		if st.routerPID, err = k.spawnPart(Part{Kind: RouterPart, Index: at}, st.router, 0); err != nil {
+			return err
+		}
+		st.actor.router = st.routerPID
+		if st.pid, err = k.spawnPart(Part{Kind: StagePart, Index: at}, st.actor, 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var spawned atomic.Uint64 // tells actors of crews apart that come one after the other
+
+func (k *crew) name(part string) string {
+	return fmt.Sprintf("%s/crew-%d-%d", part, k.number, spawned.Add(1))
+}
+
+// spawnPart spawns the actor of a part; the head hears of its death.
+func (k *crew) spawnPart(p Part, a actor.Actor, epoch uint64) (*actor.PID, error) {
+	return k.spawn(k.name(p.name(epoch)), a, k.devices[0].lane, func(reason any, stack []byte, message any) {
+		at := creditOf(message)
+		if s, ok := a.(*stageActor); ok && s.at != nil {
+			at = s.at
+		}
+		what, _, _ := strings.Cut(fmt.Sprint(reason), "\n")
+		died := &wire.Died{Crew: k.number, Part: p.wire(), Reason: words(what), Epoch: k.epoch.Load()}
+		if _, died.Killed = reason.(killed); !died.Killed {
+			k.log.Error("panic", slog.String("part", p.String()), slog.Any("panic", reason), slog.String("stack", string(stack)))
+		}
+		if at != nil {
+			died.Slot = uint32(at.slot) + 1
+		}
+		k.send(died)
+	})
+}
+
+// revive spawns a part anew that has died.
+func (k *crew) revive(p Part, epoch uint64) (err error) {
+	g := k.gate
+	k.devices[0].lane.do(func() {
+		if epoch > k.epoch.Load() {
+			g.begin(epoch)
+		}
+		st := g.stages[p.Index]
+		switch {
+		case p.Kind == ExpertPart:
+			key := expertKey{p.Index, p.Expert}
+			if g.living[key] == nil {
+				err = fmt.Errorf("%v is not here", p)
+				return
+			}
+			var pid *actor.PID
+			if pid, err = k.respawn(g.living[key], p, &expertActor{layer: p.Index, expert: p.Expert, on: k.devices[0], trace: g.turn}, epoch); err == nil {
+				g.living[key], g.experts[p.Index][p.Expert] = pid, pid
+			}
+		case st == nil:
+			err = fmt.Errorf("%v is not here", p)
+		case p.Kind == RouterPart:
+			if st.routerPID, err = k.respawn(st.routerPID, p, st.router, epoch); err == nil {
+				st.actor.router = st.routerPID
+			}
+		default:
+			st.actor.stage.Lose()
+			st.pid, err = k.respawn(st.pid, p, st.actor, epoch)
+		}
+	})
+	return err
+}
+
+func (k *crew) respawn(old *actor.PID, p Part, a actor.Actor, epoch uint64) (*actor.PID, error) {
+	k.dismiss(old)
+	return k.spawnPart(p, a, epoch)
+}
+
+// kill has a part die at its next turn.
+func (k *crew) kill(p Part) {
+	k.devices[0].lane.do(func() {
+		var pid *actor.PID
+		st := k.gate.stages[p.Index]
+		switch {
+		case p.Kind == ExpertPart:
+			pid = k.gate.living[expertKey{p.Index, p.Expert}]
+		case st == nil:
+		case p.Kind == RouterPart:
+			pid = st.routerPID
+		default:
+			pid = st.pid
+		}
+		if pid != nil {
+			k.system.Root.Send(pid, &die{nil})
+		}
+	})
+}
+
+// close ends the crew. Its lane goes on.
+func (k *crew) close() error {
+	k.finish(ErrStopped)
+	k.binder.stop()
+	for i := len(k.actors) - 1; i >= 0; i-- {
+		k.system.Root.Stop(k.actors[i])
+	}
+	k.alive.Wait()
+	var errs []error
+	for _, c := range k.credits {
+		errs = append(errs, c.batch.Close())
+	}
+	for _, d := range k.devices {
+		d.lane.do(func() { errs = append(errs, d.close()) })
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,278 @@
+package actors
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"google.golang.org/protobuf/proto"
+
+	"troupe/actors/internal/wire"
+	"troupe/model"
+)
+
+const (
+	// beatEvery is the time between two signs of life.
+	beatEvery = 200 * time.Millisecond
+	// defaultSilence is after how long without one a side is taken for lost.
+	defaultSilence = 3 * time.Second
+	// greetPatience is how long a worker may take to answer a greeting.
+	greetPatience = 10 * time.Second
+)
+
+// host is a worker as a head sees it. A session with it begins with connect and ends when either side is lost or says
+// so; then connect may begin another.
+type host struct {
+	address  string
+	net      *Net
+	identity string // of the checkpoint; "": the worker is only asked what it has
+	config   []byte // of the model
+	build    string
+	silence  time.Duration
+	log      *slog.Logger
+	gone     func(h *host, why error) // told once a session
+
+	mu      sync.Mutex
+	session uint64 // 0: none
+	desk    *actor.PID
+	offers  []*wire.Offer
+	asked   map[uint64]chan error // questions under way
+	number  uint64
+	forget  func()        // no more of the connection
+	ended   chan struct{} // closed when the session ends
+	why     error         // it ended; nil while it lasts
+	heard   atomic.Int64  // last sign of life, nanoseconds since epoch
+}
+
+// ErrLost is why a part on a worker is gone.
+var ErrLost = errors.New("lost")
+
+// deskActor takes what a worker says apart from batches.
+type deskActor struct {
+	host    *host
+	welcome chan proto.Message // Welcome or Refused; room for one
+}
+
+func (d *deskActor) Receive(c actor.Context) {
+	h := d.host
+	switch m := c.Message().(type) {
+	case *wire.Welcome, *wire.Refused:
+		select {
+		case d.welcome <- m.(proto.Message):
+		default:
+			if r, ok := m.(*wire.Refused); ok {
+				h.lose(c.Self(), errors.New(r.Reason))
+			}
+		}
+	case *wire.Beat:
+		h.heard.Store(int64(time.Since(epoch)))
+	case *wire.Bye:
+		h.lose(c.Self(), fmt.Errorf("it says: %s", m.Reason))
+	case *wire.Done:
+		h.answer(m)
+	}
+}
+
+// deskNumber tells the desks of a process apart.
+var deskNumber atomic.Uint64
+
+// connect begins a session.
+func (h *host) connect(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, greetPatience)
+	defer cancel()
+	if err := h.net.probe(ctx, h.address); err != nil {
+		return err
+	}
+	desk := &deskActor{host: h, welcome: make(chan proto.Message, 1)}
+	name := fmt.Sprintf("desk-%d-%x", deskNumber.Add(1), time.Now().UnixNano())
+	pid, err := h.net.system.Root.SpawnNamed(actor.PropsFromProducer(func() actor.Actor { return desk }), h.net.name(name))
+	if err != nil {
+		return fmt.Errorf("actors: %s: %w", h.address, err)
+	}
+	lost := make(chan struct{}, 1)
+	forget := h.net.watch(h.address, func() {
+		select {
+		case lost <- struct{}{}:
+		default:
+		}
+	})
+	fail := func(err error) error {
+		forget()
+		h.net.system.Root.Stop(pid)
+		return fmt.Errorf("actors: worker %s: %w", h.address, err)
+	}
+	hello := &wire.Hello{Protocol: wire.Protocol, Build: h.build, Head: self(), Address: h.net.address, Desk: name, Identity: h.identity, Config: h.config}
+	h.net.send(h.net.pid(h.address, doorName), hello)
+	var reply proto.Message
+	select {
+	case reply = <-desk.welcome:
+	case <-lost:
+		return fail(errors.New("the connection ended before it answered"))
+	case <-ctx.Done():
+		return fail(fmt.Errorf("it does not answer: is it a troupe worker, and can it reach this side at %s? %w", h.net.address, context.Cause(ctx)))
+	}
+	w, ok := reply.(*wire.Welcome)
+	if !ok {
+		return fail(fmt.Errorf("refused: %s", reply.(*wire.Refused).Reason))
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.session, h.desk, h.offers, h.forget = w.Session, pid, w.Offers, forget
+	h.asked, h.ended, h.why = map[uint64]chan error{}, make(chan struct{}), nil
+	h.heard.Store(int64(time.Since(epoch)))
+	desk.welcome <- w // from now on a refusal ends the session
+	go h.watch(pid, w.Session, lost, h.ended)
+	return nil
+}
+
+// self is this process, for people.
+func self() string {
+	name, err := os.Hostname()
+	if err != nil {
+		name = "unknown"
+	}
+	return fmt.Sprintf("%s, process %d", words(name), os.Getpid())
+}
+
+// watch sends signs of life and ends the session when none come back, or the connection ends.
+func (h *host) watch(desk *actor.PID, session uint64, lost, ended <-chan struct{}) {
+	tick := time.NewTicker(beatEvery)
+	defer tick.Stop()
+	door := h.net.pid(h.address, doorName)
+	for number := uint64(1); ; number++ {
+		select {
+		case <-ended:
+			return
+		case <-lost:
+			h.lose(desk, errors.New("the connection ended"))
+			return
+		case <-tick.C:
+			if quiet := time.Since(epoch) - time.Duration(h.heard.Load()); quiet > h.silence {
+				h.lose(desk, fmt.Errorf("silent for %v", quiet.Round(time.Millisecond)))
+				return
+			}
+			h.net.send(door, &wire.Beat{Session: session, Number: number})
+		}
+	}
+}
+
+// lose ends the session of a desk.
+func (h *host) lose(desk *actor.PID, why error) {
+	if h.end(desk, why) {
+		h.gone(h, why)
+	}
+}
+
+// end ends the session of a desk, or the present one for nil, without telling anyone.
+func (h *host) end(desk *actor.PID, why error) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.session == 0 || desk != nil && desk != h.desk {
+		return false
+	}
+	h.forget()
+	h.net.system.Root.Stop(h.desk)
+	h.session, h.desk, h.why = 0, nil, fmt.Errorf("worker %s: %w: %w", h.address, ErrLost, why)
+	close(h.ended)
+	return true
+}
+
+// lost ends the present session.
+func (h *host) lost(why error) { h.lose(nil, why) }
+
+// now is the session, 0 for none.
+func (h *host) now() uint64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.session
+}
+
+// bye ends the session from this side.
+func (h *host) bye(reason string) {
+	h.mu.Lock()
+	session := h.session
+	h.mu.Unlock()
+	if session != 0 {
+		h.net.send(h.net.pid(h.address, doorName), &wire.Bye{Session: session, Reason: reason})
+		h.end(nil, errors.New(reason))
+	}
+}
+
+// ask asks the worker for something and waits for its answer. The question gets session and number.
+func (h *host) ask(ctx context.Context, question func(session, number uint64) proto.Message) error {
+	h.mu.Lock()
+	if h.session == 0 {
+		defer h.mu.Unlock()
+		return h.why
+	}
+	h.number++
+	number, reply, ended := h.number, make(chan error, 1), h.ended
+	h.asked[number] = reply
+	m := question(h.session, number)
+	h.mu.Unlock()
+	h.net.send(h.net.pid(h.address, doorName), m)
+	select {
+	case err := <-reply:
+		return err
+	case <-ended:
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		return h.why
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// tell says something that has no answer.
+func (h *host) tell(m func(session uint64) proto.Message) {
+	h.mu.Lock()
+	session := h.session
+	h.mu.Unlock()
+	if session != 0 {
+		h.net.send(h.net.pid(h.address, doorName), m(session))
+	}
+}
+
+func (h *host) answer(m *wire.Done) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if reply := h.asked[m.Number]; reply != nil {
+		delete(h.asked, m.Number)
+		if m.Error != "" {
+			reply <- fmt.Errorf("worker %s: %s", h.address, m.Error)
+			return
+		}
+		reply <- nil
+	}
+}
+
+// offer is what the worker has under a number.
+func (h *host) offer(number int) (*wire.Offer, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if number < 0 || number >= len(h.offers) {
+		return nil, fmt.Errorf("actors: worker %s: device %d, but it offers %d: want 0 to %d", h.address, number, len(h.offers), len(h.offers)-1)
+	}
+	return h.offers[number], nil
+}
+
+func (e *Engine) newHost(o *Options, address string) (*host, error) {
+	config, err := json.Marshal(o.Model)
+	if err != nil {
+		return nil, fmt.Errorf("actors: %w", err)
+	}
+	return &host{address: address, net: o.Net, identity: o.Identity, config: config, build: o.Build, silence: o.Silence, log: e.log, gone: e.lostHost}, nil
+}
+
+// sameConfig tells whether a configuration that came as JSON is this one.
+func sameConfig(raw []byte, c model.Config) bool {
+	ours, err := json.Marshal(c)
+	return err == nil && string(ours) == string(raw)
+}

@@ -1,0 +1,99 @@
+package actors
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"google.golang.org/protobuf/proto"
+)
+
+// Net is how this process reaches others: an actor system with a door to the network. A head and a worker have one
+// each.
+type Net struct {
+	system  *actor.ActorSystem
+	address string // of this side
+	local   bool   // all sides are in one system: names have addresses in front (tests, simulations)
+	probe   func(ctx context.Context, address string) error
+	close   func(ctx context.Context) error
+
+	mu   sync.Mutex
+	lost map[string]map[*watcher]struct{} // who wants to know of lost connections, by address
+}
+
+type watcher struct{ tell func() }
+
+// Address is where others reach this side.
+func (n *Net) Address() string { return n.address }
+
+// Close takes the door down. Whoever used it has ended.
+func (n *Net) Close(ctx context.Context) error {
+	if n.close == nil {
+		return nil
+	}
+	return n.close(ctx)
+}
+
+// pid is the actor of a name on some side.
+func (n *Net) pid(address, name string) *actor.PID {
+	if n.local {
+		return actor.NewPID(n.system.Address(), address+"/"+name)
+	}
+	return actor.NewPID(address, name)
+}
+
+// name is how an actor of this side is registered.
+func (n *Net) name(name string) string {
+	if n.local {
+		return n.address + "/" + name
+	}
+	return name
+}
+
+// send sends a message to another side. What cannot be delivered is lost without a word.
+func (n *Net) send(to *actor.PID, m proto.Message) { n.system.Root.Send(to, m) }
+
+// watch has a function told when the connection to an address ends, until the returned one is called. It must not wait.
+func (n *Net) watch(address string, tell func()) (forget func()) {
+	w := &watcher{tell}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.lost[address] == nil {
+		n.lost[address] = map[*watcher]struct{}{}
+	}
+	n.lost[address][w] = struct{}{}
+	return func() {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		delete(n.lost[address], w)
+	}
+}
+
+// ended tells those who watch an address.
+func (n *Net) ended(address string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for w := range n.lost[address] {
+		w.tell()
+	}
+}
+
+// newLocalNet is a side among others of one actor system.
+func newLocalNet(system *actor.ActorSystem, address string) *Net {
+	n := &Net{system: system, address: address, local: true, lost: map[string]map[*watcher]struct{}{}}
+	n.probe = func(_ context.Context, address string) error {
+		if _, ok := system.ProcessRegistry.GetLocal(address + "/" + doorName); !ok {
+			return fmt.Errorf("actors: %s: nobody listens", address)
+		}
+		return nil
+	}
+	return n
+}
+
+// doorName is the actor of a worker that heads speak to first.
+const doorName = "door"
+
+// words is a text that a message can carry.
+func words(s string) string { return strings.ToValidUTF8(s, "?") }
