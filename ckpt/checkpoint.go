@@ -86,7 +86,6 @@ func Open(ctx context.Context, model fs.FS, wants []Want, opt Options) (*Checkpo
 }
 
 func openPickles(ctx context.Context, model fs.FS, wants []Want, opt Options) (*Checkpoint, error) {
-	sparse, _ := model.(Sparse)
 	name := func(i int) string { return wants[i].Name }
 	l, err := list(model, opt.log())
 	if err != nil {
@@ -98,13 +97,13 @@ func openPickles(ctx context.Context, model fs.FS, wants []Want, opt Options) (*
 	c := &Checkpoint{Tensors: make([]Tensor, len(wants)), regions: make([]region, len(wants))}
 	pass := job{opt: opt, what: "compare the headers", tensor: name}
 	return c, pass.each(ctx, len(wants), func(i int) error {
-		return c.openTensor(model, sparse, i, wants[i], opt.absent(i, wants[i].Shape))
+		return c.openTensor(model, i, wants[i], opt.absent(i, wants[i].Shape))
 	})
 }
 
 // openTensor reads the header of file i, compares it, and only then maps the file. A file of which nothing is needed
 // is not opened.
-func (c *Checkpoint) openTensor(model fs.FS, sparse Sparse, i int, want Want, absent []bool) error {
+func (c *Checkpoint) openTensor(model fs.FS, i int, want Want, absent []bool) error {
 	c.Tensors[i] = Tensor{Name: want.Name, File: fileName(i), Absent: absent}
 	if c.Tensors[i].None() {
 		return nil
@@ -134,7 +133,7 @@ func (c *Checkpoint) openTensor(model fs.FS, sparse Sparse, i int, want Want, ab
 		c.Tensors[i].Scales = section(r.data, h.ScalesOffset, h.Scales)
 	}
 	at := [2]int64{h.Offset, h.ScalesOffset}
-	return c.Tensors[i].narrow(sparse, func(array int) int64 { return at[array] })
+	return c.Tensors[i].narrow(in.sparse, func(array int) int64 { return at[array] })
 }
 
 // section cuts an array out of its file; readHeader has compared both.

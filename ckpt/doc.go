@@ -13,7 +13,7 @@
 //	[ScanPacked]   the header of a packed file
 //	[WritePacked]  a packed file, atomically
 //	[Verify]       every array of a packed file against its checksum
-//	[Stage]        a copy in tmpfs, for storage that is too slow to map
+//	[Layouts]      which bytes of which file are which tensor's, for copies of parts (package mirror)
 //
 // # Files of pickles
 //
@@ -40,5 +40,5 @@
 //     and finite, or 0 where every weight they belong to is 0.
 //  4. Errors are [Error]: the file, the tensor, what was found, what was wanted, what to do. Of several
 //     bad files the first in file order is reported, with the number of the others.
-//  5. A checkpoint under its final name is whole: Write and Stage work beside it and rename or clean up.
+//  5. A checkpoint under its final name is whole: Write works beside it and renames.
 package ckpt

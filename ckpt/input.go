@@ -17,6 +17,8 @@ type input struct {
 	io.ReaderAt
 	size int64    // bytes
 	file *os.File // can be mapped; nil for files of an embed.FS and the like
+	// sparse tells which parts of the file are there; nil: all.
+	sparse Sparse
 	io.Closer
 }
 
@@ -33,6 +35,9 @@ func openInput(model fs.FS, name string) (*input, error) {
 	}
 	in := &input{size: info.Size(), Closer: f}
 	in.file, _ = f.(*os.File)
+	if s, ok := f.(Sparse); ok {
+		in.sparse, in.file = s, s.Mappable()
+	}
 	if r, ok := f.(io.ReaderAt); ok {
 		in.ReaderAt = r
 		return in, nil

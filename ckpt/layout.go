@@ -16,8 +16,9 @@ type Layout struct {
 
 // Extent is a run of bytes that belongs to one tensor and, where a tensor has experts, to one of them.
 type Extent struct {
-	Tensor, Expert int   // the place in the list of wants; -1 for a tensor without experts
-	Offset, Bytes  int64 // in the file
+	Tensor        int   // the place in the list of wants; -1 for padding, which nobody reads
+	Expert        int   // -1 for a tensor without experts
+	Offset, Bytes int64 // in the file
 }
 
 // Layouts reads the headers of all files of a checkpoint, holds them against what a model wants, as Open does, and
@@ -68,6 +69,11 @@ func packedLayouts(model fs.FS, wants []Want) ([]Layout, error) {
 				x = -1
 			}
 			l.Extents = append(l.Extents, Extent{i, x, p.base + e.lo, e.hi - e.lo})
+		}
+	}
+	for _, e := range p.entries {
+		if e.padding() {
+			l.Extents = append(l.Extents, Extent{-1, -1, p.base + e.lo, e.hi - e.lo})
 		}
 	}
 	return []Layout{l.sorted()}, nil

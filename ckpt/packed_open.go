@@ -157,7 +157,6 @@ func matrixName(name string, shape tensor.Shape, x int) string {
 
 // openPacked maps a packed file; nothing of it is copied.
 func openPacked(model fs.FS, wants []Want, opt Options) (*Checkpoint, error) {
-	sparse, _ := model.(Sparse)
 	if _, err := fs.Stat(model, dirName); err == nil {
 		opt.log().Warn("both "+PackedName+" and "+dirName+" are there: the first is used", "unused", dirName)
 	}
@@ -194,7 +193,7 @@ func openPacked(model fs.FS, wants []Want, opt Options) (*Checkpoint, error) {
 		for _, x := range f.panels {
 			t.Panels = append(t.Panels, array(x))
 		}
-		err := t.narrow(sparse, func(a int) int64 {
+		err := t.narrow(in.sparse, func(a int) int64 {
 			switch {
 			case a >= panelArray:
 				return p.base + p.entries[f.panels[a-panelArray]].lo

@@ -1,18 +1,23 @@
 package ckpt
 
 import (
+	"io"
 	"io/fs"
+	"os"
 	"slices"
 
 	"troupe/tensor"
 )
 
-// Sparse is a file system of which parts may be missing, such as a copy that is fetched piece by piece. [Open] asks
-// it before it points at an array, and fails where it is not there: a hole in a file would read as zeros.
+// Sparse is a file of which parts may be missing, such as a copy that is fetched piece by piece. [Open] asks it
+// before it points at an array, and fails where it is not there: a hole in a file would read as zeros.
 type Sparse interface {
-	fs.FS
-	// Present is nil if the bytes from lo up to hi of a file are there.
-	Present(name string, lo, hi int64) error
+	fs.File
+	io.ReaderAt
+	// Present is nil if the bytes from lo up to hi of the file are there.
+	Present(lo, hi int64) error
+	// Mappable is the file itself; nil: it is none of the operating system's.
+	Mappable() *os.File
 }
 
 // absent says which experts of tensor i are not needed; nil: all are.
@@ -93,7 +98,7 @@ func (t *Tensor) here() (list [][]byte) {
 	return list
 }
 
-// narrow counts what is here, and fails where a sparse file system has not got all of it. begin is the byte of the
+// narrow counts what is here, and fails where a sparse file has not got all of it. begin is the byte of the
 // file with which an array begins.
 func (t *Tensor) narrow(sparse Sparse, begin func(array int) int64) error {
 	if t.Absent == nil && sparse == nil {
@@ -106,7 +111,7 @@ func (t *Tensor) narrow(sparse Sparse, begin func(array int) int64) error {
 			return nil
 		}
 		lo := begin(array) + from
-		return sparse.Present(t.File, lo, lo+int64(len(part)))
+		return sparse.Present(lo, lo+int64(len(part)))
 	})
 	if t.Absent != nil {
 		t.Bytes = sum

@@ -1,29 +1,11 @@
 package ckpt
 
 import (
-	"errors"
 	"io"
 	"os"
 	"path/filepath"
 	"testing"
 )
-
-// TestStagePacked: a packed file is staged alone, and opened from there.
-func TestStagePacked(t *testing.T) {
-	parent := tmpfs(t)
-	s, err := Stage(t.Context(), os.DirFS(packGolden(t)), StageOptions{Dir: parent})
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := Open(t.Context(), s, goldenWants(), Options{Prefault: true})
-	if err != nil || !c.Packed() {
-		t.Fatal(err)
-	}
-	if err := errors.Join(c.Close(), s.Close()); err != nil {
-		t.Error(err)
-	}
-	emptyDir(t, parent)
-}
 
 // TestThrough: a part is read with its pages, which may be given back and come again; those that have vanished are an
 // error, and an error of use is handed on.

@@ -11,7 +11,7 @@ import (
 // defaultParallel keeps a disk's queue busy; more gains nothing on one disk and costs seeks on a slow one.
 const defaultParallel = 8
 
-// Options is what Open, Scan, Write and Stage have in common. The zero value works.
+// Options is what Open, Scan and Write have in common. The zero value works.
 type Options struct {
 	// Parallel is the number of files worked on at a time; 0 means 8.
 	Parallel int

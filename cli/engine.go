@@ -53,7 +53,7 @@ func engineFlags() []cli.Flag {
 		&cli.StringFlag{Name: "trace", Usage: "`FILE` for a Chrome trace of stages and experts (chrome://tracing, ui.perfetto.dev)", TakesFile: true, Category: engineCategory},
 		&cli.BoolFlag{Name: "telemetry", Value: true, Usage: "count which experts are used; --telemetry=false measures what that costs", Category: engineCategory},
 		&cli.BoolFlag{Name: "stage-journal", Value: true, Usage: "keep what passes between stages, so that one that dies computes no more again than its own layers", Category: engineCategory},
-		&cli.BoolFlag{Name: "shm", Usage: "copy the checkpoint into /dev/shm first, and remove it at the end", Category: engineCategory},
+		&cli.BoolFlag{Name: "shm", Usage: "copy the checkpoint into /dev/shm first; programs share one copy, the last removes it", Category: engineCategory},
 		repackFlag(),
 		overlayFlag(engineCategory),
 	}, append(pluginFlags(kernelsCategory), kernelFlags()...)...)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"troupe/ckpt"
+	"troupe/ckpt/mirror"
 	"troupe/internal/load"
 	"troupe/kernels"
 	"troupe/model"
@@ -87,7 +88,7 @@ func (d directory) tokenizer() (*tokens.Tokenizer, error) {
 type opened struct {
 	*load.Model
 	dir    directory
-	staged *ckpt.Staged // nil: mapped where it lies
+	staged *mirror.Mirror // nil: mapped where it lies
 }
 
 // Close gives everything back.
@@ -100,18 +101,14 @@ func (o *opened) Close() error {
 }
 
 // openModel maps the checkpoint of a directory, with its pages in memory, and says how long that took. With
-// --shm it is copied into /dev/shm first; pickles are repacked if that pays.
+// --shm it is copied into /dev/shm first, unless another program has done so; pickles are repacked if that pays.
 func (p *program) openModel(ctx context.Context, l launch) (_ *opened, err error) {
 	start := time.Now()
 	o := &opened{dir: l.dir}
 	opt := ckpt.Options{Log: p.logs.part("ckpt"), Prefault: true}
 	files := fs.FS(l.dir)
 	if l.shm {
-		report, end := p.progress("copying to /dev/shm", inBytes)
-		opt.Progress = report
-		o.staged, err = ckpt.Stage(ctx, l.dir, ckpt.StageOptions{Options: opt})
-		end()
-		if err != nil {
+		if o.staged, err = p.stage(ctx, l, opt); err != nil {
 			return nil, l.dir.blame(err)
 		}
 		files = o.staged
@@ -131,6 +128,18 @@ func (p *program) openModel(ctx context.Context, l launch) (_ *opened, err error
 	}
 	p.notice("%s: %s loaded in %s (%s/s)%s", l.dir.name, humanBytes(bytes), seconds(took), humanBytes(perSecond(bytes, took)), also)
 	return o, nil
+}
+
+// stage copies the checkpoint of a directory into memory, where all programs of this user on this host share one copy.
+func (p *program) stage(ctx context.Context, l launch, opt ckpt.Options) (*mirror.Mirror, error) {
+	m, err := load.Describe(ctx, l.dir, l.stored(), opt)
+	if err != nil {
+		return nil, err
+	}
+	report, end := p.progress("copying to /dev/shm", inBytes)
+	defer end()
+	o := mirror.Options{Dir: mirror.SharedMemory(), Temporary: true, Log: opt.Log}
+	return mirror.Get(ctx, o, mirror.NewDirectory(l.dir, m), load.All, l.repackThreads(), report)
 }
 
 // shares tells whether a plugin may come to read the weights: a library has been lent, or the control socket may name

@@ -71,7 +71,7 @@ func BeforeOverlay(o *surgery.Overlay, need Need) Need {
 // not needed cost nothing, and weights that are not needed are nil, so that a stage or an expert that would compute
 // with one is refused when it is compiled. Such a model can be repacked (its part alone is), not written.
 //
-// Where dir is a [ckpt.Sparse], every byte that is needed has to be there; else the error says what is not.
+// Where dir is of files that are [ckpt.Sparse], every byte that is needed has to be there; else the error says what is not.
 func OpenPart(ctx context.Context, dir fs.FS, c model.Config, need Need, opt ckpt.Options) (*Model, error) {
 	tensors := model.Tensors(c)
 	opt.Need = func(i, expert int) bool { return need(tensors[i].Name, tensors[i].Layer, expert) }
