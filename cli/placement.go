@@ -131,7 +131,7 @@ func placeModel(c *cli.Context, f *placement.File, config model.Config, load *pl
 	if p.Plan, err = place.Make(config, devices, wishes); err != nil {
 		return p, &usageError{err: err}
 	}
-	p.why = wishes.Reasons(p.Plan)
+	p.why = wishes.Reasons(config, p.Plan)
 	return p, nil
 }
 

@@ -45,9 +45,14 @@ func ReadBytes(c model.Config, storage Storage, head int64, count func(layer int
 // ExpertsHit is the expected number of experts of a layer that a number of tokens use together, selected
 // ones each, when all are equally likely: E(1-(1-k/E)^n).
 func ExpertsHit(experts, selected, tokens int) float64 {
-	e := float64(experts)
-	return e * (1 - math.Pow(1-float64(selected)/e, float64(tokens)))
+	return expertsHit(float64(experts), float64(selected), float64(tokens))
 }
+
+func expertsHit(experts, selected, tokens float64) float64 {
+	return experts * (1 - power(1-selected/experts, tokens))
+}
+
+func power(x, n float64) float64 { return math.Pow(max(x, 0), n) }
 
 // CacheBytesPerToken is what one position takes in the KV cache of all layers.
 func CacheBytesPerToken(c model.Config, half bool) int64 {

@@ -19,6 +19,9 @@ type Device struct {
 	Label   string // a name of its own, as placement files give; "": none
 	Host    string // address of the worker that has it, HOST:PORT; "": it is in this process
 	Number  int    // of a worker's device: which one of those that the worker offers
+
+	Bandwidth float64 // bytes a second that Threads read from its memory; 0: not stated
+	Flops     float64 // operations a second of its prefill threads, a multiply-add being two; 0: not stated
 }
 
 const (
@@ -26,14 +29,16 @@ const (
 	maxThreads = 4096
 )
 
-const deviceGrammar = "want [COUNTx]NAME[:THREADS[/PREFILL]][@MEMORY], separated by commas, as in cpu, cpu:2,cpu:2/4 or 8xgpu@80GB"
+const deviceGrammar = "want [HOST:PORT=][COUNTx]NAME[:THREADS[/PREFILL]][@MEMORY], separated by commas, as in cpu, cpu:2,cpu:2/4, 8xgpu@80GB or a:7000=2xcpu:8@64GB"
 
 var deviceForm = regexp.MustCompile(`^(?:([0-9]+)x)?([a-z][a-z0-9_-]{0,63})(?::([0-9]+)(?:/([0-9]+))?)?(?:@([0-9.]+[A-Za-z]*))?$`)
 
 // ParseDevices reads a list of devices: "cpu", "cpu:1,cpu:1", "cpu:2/4" (two threads for decode, four for
-// prefill), "8xgpu@80GB". Spaces around entries do not matter.
+// prefill), "8xgpu@80GB", "a:7000=2xcpu:8" (two devices of the worker at that address, numbered in the order in which they
+// stand in the list). Spaces around entries do not matter.
 func ParseDevices(list string) ([]Device, error) {
 	var all []Device
+	numbers := map[string]int{}
 	for entry := range strings.SplitSeq(list, ",") {
 		entry = strings.TrimSpace(entry)
 		count, d, err := parseDevice(entry)
@@ -43,12 +48,24 @@ func ParseDevices(list string) ([]Device, error) {
 		if len(all)+count > maxDevices {
 			return nil, fmt.Errorf("place: device %q: more than %d devices in all", entry, maxDevices)
 		}
-		all = append(all, slices.Repeat([]Device{d}, count)...)
+		for range count {
+			if d.Host != "" {
+				d.Number = numbers[d.Host]
+				numbers[d.Host]++
+			}
+			all = append(all, d)
+		}
 	}
 	return all, nil
 }
 
 func parseDevice(entry string) (count int, d Device, err error) {
+	if address, rest, ok := strings.Cut(entry, "="); ok {
+		if err := CheckAddress(address); err != nil {
+			return 0, d, err
+		}
+		d.Host, entry = address, rest
+	}
 	m := deviceForm.FindStringSubmatch(entry)
 	if m == nil {
 		return 0, d, fmt.Errorf("%s", deviceGrammar)
@@ -80,7 +97,7 @@ func parseDevice(entry string) (count int, d Device, err error) {
 
 var (
 	kindForm  = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,63}$`)
-	labelForm = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_.-]{0,63}$`)
+	labelForm = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_.-]{0,63}(?:/[0-9]{1,4})?$`)
 )
 
 // Check reports what no device can be: a kind or label of other signs than letters, digits, -, _ and, in labels, dots;
@@ -88,16 +105,25 @@ var (
 func (d Device) Check() error {
 	switch {
 	case d.Label != "" && !labelForm.MatchString(d.Label):
-		return fmt.Errorf("name %.70q, want a letter, then at most 63 letters, digits, -, _ or dots", d.Label)
+		return fmt.Errorf("name %.70q, want a letter, then at most 63 letters, digits, -, _ or dots; of a host's device also HOST/0", d.Label)
 	case !kindForm.MatchString(d.Name):
 		return fmt.Errorf("kind %.70q, want a small letter, then at most 63 small letters, digits, - or _, as cpu", d.Name)
 	case d.Threads < 0 || d.Threads > maxThreads || d.Prefill < 0 || d.Prefill > maxThreads:
 		return fmt.Errorf("threads %d, for prefill %d, want at most %d", d.Threads, d.Prefill, maxThreads)
 	case d.Memory < 0:
 		return fmt.Errorf("memory of %d bytes, want 1 or more", d.Memory)
+	case d.Number < 0 || d.Number >= maxDevices:
+		return fmt.Errorf("number %d of the worker's devices, want 0 to %d", d.Number, maxDevices-1)
+	case !rate(d.Bandwidth) || !rate(d.Flops):
+		return fmt.Errorf("%v bytes and %v operations a second, want numbers above 0", d.Bandwidth, d.Flops)
+	case d.Host != "":
+		return CheckAddress(d.Host)
 	}
 	return nil
 }
+
+// rate reports whether v is what a device may do a second; 0 is not stated.
+func rate(v float64) bool { return v >= 0 && v < 1e30 }
 
 func within(what, digits string, most int) (int, error) {
 	n, err := strconv.Atoi(digits)
@@ -110,6 +136,9 @@ func within(what, digits string, most int) (int, error) {
 // String is the device in the form that ParseDevices reads.
 func (d Device) String() string {
 	s := d.Name
+	if d.Host != "" {
+		s = d.Host + "=" + s
+	}
 	if d.Threads > 0 {
 		s += ":" + strconv.Itoa(d.Threads)
 	}
@@ -143,6 +172,9 @@ func (d *Device) setThreads(t kernels.Threads) {
 func Runnable(devices []Device, threads kernels.Threads) ([]Device, error) {
 	open := 0
 	for i, d := range devices {
+		if d.Host != "" {
+			return nil, fmt.Errorf("place: device %d is on %s: devices of workers can be planned with so far, and not run on: troupe plan tells what they would give", i, d.Host)
+		}
 		if d.Name != "cpu" {
 			return nil, fmt.Errorf("place: device %d is %q, want cpu: there are no other devices here to run on; other names are for planning", i, d.Name)
 		}

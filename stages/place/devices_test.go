@@ -32,12 +32,12 @@ func TestParseDevices(t *testing.T) {
 
 func TestParseDevicesRefuses(t *testing.T) {
 	for list, want := range map[string]string{
-		"":                           `place: device "": want [COUNTx]NAME[:THREADS[/PREFILL]][@MEMORY]`,
+		"":                           `place: device "": want [HOST:PORT=][COUNTx]NAME[:THREADS[/PREFILL]][@MEMORY]`,
 		"cpu,":                       `device "": want`,
 		"CPU":                        `device "CPU": want`,
 		"8":                          `device "8": want`,
 		"cpu:":                       `device "cpu:": want`,
-		"cpu:two":                    `as in cpu, cpu:2,cpu:2/4 or 8xgpu@80GB`,
+		"cpu:two":                    `as in cpu, cpu:2,cpu:2/4, 8xgpu@80GB or a:7000=2xcpu:8@64GB`,
 		"cpu:-1":                     `device "cpu:-1": want`,
 		"cpu:0":                      `device "cpu:0": threads 0, want 1 to 4096`,
 		"cpu:2/":                     `device "cpu:2/": want`,

@@ -11,10 +11,11 @@ import (
 type Reasons struct {
 	Stages  []string // of each stage
 	Experts func(layer, expert int) string
+	Spare   []string // of each device that was left out
 }
 
 // Reasons are those of a plan that Make has made of these wishes.
-func (o Options) Reasons(p Plan) (why Reasons) {
+func (o Options) Reasons(c model.Config, p Plan) (why Reasons) {
 	s, err := findStrategy(o.strategy())
 	if err != nil {
 		panic("BUG: place: reasons of a plan that was not made: " + err.Error())
@@ -37,23 +38,38 @@ func (o Options) Reasons(p Plan) (why Reasons) {
 	for range len(p.Stages) - len(why.Stages) {
 		why.Stages = append(why.Stages, cut)
 	}
+	for _, d := range p.Spare {
+		text := "no set of devices with it is predicted to be faster for this load"
+		if l := hostOf(o.Hosts, d.Host).Link; d.Host != "" && l.Stated() {
+			text += fmt.Sprintf("; the way there and back takes %s a batch", FormatLatency(2*l.seconds(float64(BoundaryBytes(c, 4)))))
+		}
+		why.Spare = append(why.Spare, s.Name+": "+text)
+	}
 	text := s.Name + ": " + s.Why
 	why.Experts = func(int, int) string { return text }
 	return why
 }
 
-// share says which part of the layers and of the threads a device with one stage has.
+// share says which part of the layers and of the speed or the threads a device with one stage has.
 func share(p Plan, s Stage) string {
 	layers := p.Stages[len(p.Stages)-1].Span.Hi
 	text := fmt.Sprintf("%d of %d layers", s.Span.Hi-s.Span.Lo, layers)
-	threads := 0
+	threads, read := 0, 0.
 	for _, other := range p.Stages {
 		threads += p.Devices[other.Device].Threads
+		read += p.Devices[other.Device].Bandwidth
 	}
-	if threads > 0 {
-		text += fmt.Sprintf(" for %d of %d threads", p.Devices[s.Device].Threads, threads)
+	d := p.Devices[s.Device]
+	switch {
+	case d.Bandwidth > 0:
+		text += fmt.Sprintf(" for %s of %s a second that it reads", FormatRate(d.Bandwidth), FormatRate(read))
+		if d.Host != "" {
+			text += ", with the way to " + d.Host
+		}
+	case threads > 0:
+		text += fmt.Sprintf(" for %d of %d threads", d.Threads, threads)
 	}
-	if p.Devices[s.Device].Memory > 0 {
+	if d.Memory > 0 {
 		text += ", by what its memory holds"
 	}
 	return text

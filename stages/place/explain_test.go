@@ -28,7 +28,7 @@ func TestExplainAddsUp(t *testing.T) {
 		b := p.Budget(c, q)
 		sums := make([]int64, len(p.Devices))
 		why := ""
-		for _, x := range p.Explain(c, q, test.o.Reasons(p)) {
+		for _, x := range p.Explain(c, q, test.o.Reasons(c, p)) {
 			sums[x.Device] += x.Bytes
 			if x.Why == "" || x.Where == "" {
 				t.Errorf("%+v: %+v, want a place and a reason", test, x)

@@ -15,6 +15,10 @@ type Options struct {
 	Strategy      string   // where experts live; "": local, or spread when there are devices for experts alone
 	// Load is what a strategy that looks at memory counts with; the zero Quantities are the weights alone.
 	Load Quantities
+	// Hosts is what is known of hosts, and Traffic what runs: a strategy that looks at speed counts with them. Without
+	// streams it takes as many as devices.
+	Hosts   []Host
+	Traffic Traffic
 }
 
 // Make puts a model on devices. Where the strategy has no other wish, the layers are cut as evenly as possible, the
@@ -44,9 +48,41 @@ func Make(c model.Config, devices []Device, o Options) (Plan, error) {
 		if p.Stages, err = strategy.Cut(c, devices, o); err != nil {
 			return Plan{}, err
 		}
+		p.leaveOut(len(devices))
 	}
+	p.Hosts = p.known(o.Hosts)
 	p.Experts = strategy.Place(c, p, expertHosts(p, o))
 	return p, p.Check(c)
+}
+
+// leaveOut makes spares of those among the first n devices, which are for layers, that have none.
+func (p *Plan) leaveOut(n int) {
+	var kept []Device
+	index := make([]int, n)
+	for i, d := range p.Devices {
+		if i < n && !slices.ContainsFunc(p.Stages, func(s Stage) bool { return s.Device == i }) {
+			p.Spare = append(p.Spare, d)
+			continue
+		}
+		if i < n {
+			index[i] = len(kept)
+		}
+		kept = append(kept, d)
+	}
+	p.Devices = kept
+	for i, s := range p.Stages {
+		p.Stages[i].Device = index[s.Device]
+	}
+}
+
+// known are the hosts that have devices of the plan, in the order in which they were given.
+func (p Plan) known(hosts []Host) (list []Host) {
+	for _, h := range hosts {
+		if slices.ContainsFunc(p.Devices, func(d Device) bool { return d.Host == h.Address }) {
+			list = append(list, h)
+		}
+	}
+	return list
 }
 
 // Cut cuts layers into n stages on that many devices, as evenly as possible.

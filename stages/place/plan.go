@@ -10,8 +10,10 @@ import (
 // Plan says where everything lives.
 type Plan struct {
 	Devices []Device
-	Stages  []Stage // in order of layers
-	Experts [][]int // [layer][expert] index of a device
+	Stages  []Stage  // in order of layers
+	Experts [][]int  // [layer][expert] index of a device
+	Hosts   []Host   // what is known of hosts with devices; nil: nothing
+	Spare   []Device // that were offered, and that a strategy has left out: they would make the plan slower
 }
 
 // Stage is a span of layers on a device.
