@@ -12,7 +12,7 @@
 //	  rules:
 //	    - {layers: 0-1, experts: "6,7", device: second}
 //
-// [Parse] checks what can be said without a model, [File.Place] turns a file into a [place.Plan] for one, [Write] is the
+// Devices of other machines stand in hosts, and replicas says that there are several copies of the pipeline. [Parse] checks what can be said without a model, [File.Place] and [File.Replicas] turn a file into plans ([place.Plan]) for one, [Write] is the
 // way back. A file is strict: what is unknown, stands twice, or would change nothing is an error that names its line.
 // Where experts and layers are computed never changes a result (N3).
 package placement

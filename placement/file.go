@@ -21,10 +21,16 @@ const (
 // File is a placement file that Parse has read.
 type File struct {
 	Name    string
-	Devices []Device // none: as many cpu devices as the mesh says
-	Stages  []Stage  // none: the layers are cut evenly
+	Devices []Device // of this process, then those of hosts; none: as many cpu devices as the mesh says
+	Hosts   []place.Host
+	Stages  []Stage // none: the layers are cut evenly
 	Experts Experts
 	Mesh    *Mesh // nil: not in the file
+	Between *Mesh // between_hosts_config; nil: not in the file
+
+	replicas []replica // none: one of everything
+	deal     int       // replicas that the devices are dealt over; 0: not said
+	dealLine int
 }
 
 // Device is an entry of devices. Its place.Device has the name as Label, and the kind as Name.
@@ -58,7 +64,7 @@ type Rule struct {
 // Range is a run of numbers, both ends included.
 type Range struct{ First, Last int }
 
-// Mesh is local_mesh_config of the reference's runner.
+// Mesh is local_mesh_config or between_hosts_config of the reference's runner.
 type Mesh struct {
 	Data, Model int
 	Line        int
@@ -95,18 +101,15 @@ func (f *File) parse(raw []byte) error {
 	if body == nil {
 		return fmt.Errorf("nothing in it: want devices and stages, as troupe plan --write-placement writes them")
 	}
-	m, err := readMapping(body, "", "devices", "stages", "experts", "local_mesh_config", "between_hosts_config", "hosts")
+	m, err := readMapping(body, "", "devices", "stages", "experts", "hosts", "replicas", "local_mesh_config", "between_hosts_config")
 	if err != nil {
 		return err
-	}
-	if n := m.values["hosts"]; n != nil {
-		return at(m.lineOf("hosts"), "hosts: several hosts are not supported yet: leave it out, all devices are of this host")
 	}
 	for _, part := range []struct {
 		key  string
 		read func(*mapping, ast.Node) error
 	}{
-		{"devices", f.readDevices}, {"stages", f.readStages}, {"experts", f.readExperts},
+		{"devices", f.readDevices}, {"hosts", f.readHosts}, {"stages", f.readStages}, {"experts", f.readExperts}, {"replicas", f.readReplicas},
 		{"local_mesh_config", f.readLocalMesh}, {"between_hosts_config", f.readBetweenHosts},
 	} {
 		if n := m.values[part.key]; n != nil {
@@ -121,7 +124,13 @@ func (f *File) parse(raw []byte) error {
 		}
 		f.addDevices()
 	}
-	return f.checkNames()
+	if err := f.checkNames(); err != nil {
+		return err
+	}
+	if err := f.checkBetween(); err != nil {
+		return err
+	}
+	return f.divide(m)
 }
 
 func (f *File) readDevices(_ *mapping, n ast.Node) error {
@@ -130,50 +139,93 @@ func (f *File) readDevices(_ *mapping, n ast.Node) error {
 		return err
 	}
 	for _, entry := range list {
-		m, err := readMapping(entry, "devices", "name", "kind", "threads", "threads_prefill", "memory")
+		m, err := readMapping(entry, "devices", deviceKeys...)
 		if err != nil {
 			return err
 		}
 		d := Device{Device: place.Device{Name: "cpu"}, Line: m.line}
-		d.Label, err = m.text("name")
-		if err == nil && m.has("kind") {
-			d.Name, err = m.text("kind")
-		}
-		if err == nil && m.has("threads") {
-			d.Threads, err = m.number("threads", 1, maxThreads)
-		}
-		if err == nil && m.has("threads_prefill") {
-			d.Prefill, err = m.number("threads_prefill", 1, maxThreads)
-		}
-		if err == nil && m.has("memory") {
-			err = m.readBytes("memory", &d.Memory)
-		}
-		if err == nil && d.Prefill > 0 && d.Threads == 0 {
-			err = at(m.lineOf("threads_prefill"), "devices: threads_prefill without threads: give both")
+		if d.Label, err = m.text("name"); err == nil {
+			err = m.readDevice(&d.Device)
 		}
 		if err != nil {
 			return err
-		}
-		if d.Prefill == d.Threads {
-			d.Prefill = 0
-		}
-		if err := d.Check(); err != nil {
-			return at(m.line, "devices: %w", err)
 		}
 		f.Devices = append(f.Devices, d)
 	}
 	return nil
 }
 
-func (f *File) readStages(_ *mapping, n ast.Node) error {
-	list, err := readList(n, "stages", maxNumber)
+var deviceKeys = []string{"name", "kind", "threads", "threads_prefill", "memory", "bandwidth", "flops"}
+
+// readDevice reads all of a device but its name.
+func (m *mapping) readDevice(d *place.Device) (err error) {
+	if m.has("kind") {
+		d.Name, err = m.text("kind")
+	}
+	if err == nil && m.has("threads") {
+		d.Threads, err = m.number("threads", 1, maxThreads)
+	}
+	if err == nil && m.has("threads_prefill") {
+		d.Prefill, err = m.number("threads_prefill", 1, maxThreads)
+	}
+	if err == nil && m.has("memory") {
+		err = m.readBytes("memory", &d.Memory)
+	}
+	if err == nil {
+		err = m.readRates(&d.Bandwidth, &d.Flops)
+	}
+	if err == nil && d.Prefill > 0 && d.Threads == 0 {
+		err = at(m.lineOf("threads_prefill"), "%s: threads_prefill without threads: give both", m.where)
+	}
 	if err != nil {
 		return err
+	}
+	if d.Prefill == d.Threads {
+		d.Prefill = 0
+	}
+	if err := d.Check(); err != nil {
+		return at(m.line, "%s: %w", m.where, err)
+	}
+	return nil
+}
+
+// readRates reads bandwidth and flops, where they are.
+func (m *mapping) readRates(bandwidth, flops *float64) error {
+	if err := m.readRate("bandwidth", place.ParseRate, bandwidth); err != nil {
+		return err
+	}
+	return m.readRate("flops", place.ParseFlops, flops)
+}
+
+// readRate reads a number with a unit, where it is.
+func (m *mapping) readRate(key string, parse func(string) (float64, error), v *float64) error {
+	if !m.has(key) {
+		return nil
+	}
+	s, err := m.text(key)
+	if err != nil {
+		return err
+	}
+	if *v, err = parse(s); err != nil {
+		return at(m.lineOf(key), "%s: %s: %w", m.where, key, err)
+	}
+	return nil
+}
+
+func (f *File) readStages(_ *mapping, n ast.Node) (err error) {
+	f.Stages, err = readStages(n)
+	return err
+}
+
+func readStages(n ast.Node) (all []Stage, err error) {
+	list, err := readList(n, "stages", maxNumber)
+	if err != nil {
+		return nil, err
 	}
 	for _, entry := range list {
 		m, err := readMapping(entry, "stages", "layers", "device")
 		if err != nil {
-			return err
+			return nil, err
 		}
 		s := Stage{Line: m.line}
 		spans, err := m.ranges("layers")
@@ -184,36 +236,42 @@ func (f *File) readStages(_ *mapping, n ast.Node) error {
 			s.Device, err = m.text("device")
 		}
 		if err != nil {
-			return err
+			return nil, err
 		}
 		s.First, s.Last = spans[0].First, spans[0].Last
-		f.Stages = append(f.Stages, s)
+		all = append(all, s)
 	}
-	return nil
+	return all, nil
 }
 
-func (f *File) readExperts(_ *mapping, n ast.Node) error {
+func (f *File) readExperts(_ *mapping, n ast.Node) (err error) {
+	f.Experts, err = readExperts(n)
+	return err
+}
+
+func readExperts(n ast.Node) (x Experts, err error) {
+	x.Default = Local
 	top, err := readMapping(n, "experts", "default", "rules")
 	if err != nil {
-		return err
+		return x, err
 	}
 	if top.has("default") {
-		f.Experts.Line = top.lineOf("default")
-		if f.Experts.Default, err = top.text("default"); err != nil {
-			return err
+		x.Line = top.lineOf("default")
+		if x.Default, err = top.text("default"); err != nil {
+			return x, err
 		}
 	}
 	if !top.has("rules") {
-		return nil
+		return x, nil
 	}
 	list, err := readList(top.values["rules"], "experts: rules", maxNumber)
 	if err != nil {
-		return err
+		return x, err
 	}
 	for _, entry := range list {
 		m, err := readMapping(entry, "experts: rules", "layers", "experts", "device")
 		if err != nil {
-			return err
+			return x, err
 		}
 		r := Rule{Line: m.line}
 		if m.has("layers") {
@@ -226,9 +284,9 @@ func (f *File) readExperts(_ *mapping, n ast.Node) error {
 			r.Device, err = m.text("device")
 		}
 		if err != nil {
-			return err
+			return x, err
 		}
-		f.Experts.Rules = append(f.Experts.Rules, r)
+		x.Rules = append(x.Rules, r)
 	}
-	return nil
+	return x, nil
 }

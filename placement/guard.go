@@ -69,13 +69,14 @@ func plain(line string) (string, error) {
 			}
 			i += 1 + n
 			continue
+		case c == ':' && i+1 < len(line) && line[i+1] >= '0' && line[i+1] <= '9': // of an address: a pair has a space there
 		case c == ':':
 			pairs++
 		case c == '[' || c == '{':
 			brackets = true
 		case c == '-' && i+1 < len(line) && line[i+1] == ' ' && strings.Trim(line[:i], " ") != "":
 			return "", fmt.Errorf(`"- " within a line: begin a line for each entry, or put them into []`)
-		case c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte(" _-.,]}", c) >= 0:
+		case c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte(" _-.,]}/", c) >= 0:
 		default:
 			r, _ := utf8.DecodeRuneInString(line[i:])
 			return "", fmt.Errorf("%q: a placement file has names, numbers, lists and mappings alone", r)

@@ -29,20 +29,28 @@ func (f *File) checkNames() error {
 		}
 		return at(line, "%s: device %q is not in devices, want %s%s", what, name, choice(wanted), near(name, wanted))
 	}
-	for _, s := range f.Stages {
-		if err := known(s.Line, "stages", s.Device, false); err != nil {
+	check := func(list []Stage, x Experts) error {
+		for _, s := range list {
+			if err := known(s.Line, "stages", s.Device, false); err != nil {
+				return err
+			}
+		}
+		if err := known(x.Line, "experts: default", x.Default, true); err != nil {
+			return err
+		}
+		for _, r := range x.Rules {
+			if err := known(r.Line, "experts: rules", r.Device, true); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for _, r := range f.replicas {
+		if err := check(r.stages, r.experts); err != nil {
 			return err
 		}
 	}
-	if err := known(f.Experts.Line, "experts: default", f.Experts.Default, true); err != nil {
-		return err
-	}
-	for _, r := range f.Experts.Rules {
-		if err := known(r.Line, "experts: rules", r.Device, true); err != nil {
-			return err
-		}
-	}
-	return nil
+	return check(f.Stages, f.Experts)
 }
 
 // choice names a few of a list.

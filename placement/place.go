@@ -9,12 +9,12 @@ import (
 	"troupe/stages/place"
 )
 
-// Place puts a model where the file says, and tells why each part is where it is: by the line of the file.
-// Its errors are as those of Parse.
-func (f *File) Place(c model.Config) (p place.Plan, why place.Reasons, err error) {
+// place puts a model where a file without replicas says.
+func (f *File) place(c model.Config) (p place.Plan, why place.Reasons, err error) {
 	for _, d := range f.Devices {
 		p.Devices = append(p.Devices, d.Device)
 	}
+	p.Hosts = f.hosts()
 	if p.Stages, err = f.placeStages(c); err == nil {
 		err = f.checkMesh(p.Stages)
 	}
@@ -34,6 +34,16 @@ func (f *File) Place(c model.Config) (p place.Plan, why place.Reasons, err error
 	return p, f.reasons(p, from), nil
 }
 
+// hosts are those that have devices of the file.
+func (f *File) hosts() (list []place.Host) {
+	for _, h := range f.Hosts {
+		if slices.ContainsFunc(f.Devices, func(d Device) bool { return d.Host == h.Address }) {
+			list = append(list, h)
+		}
+	}
+	return list
+}
+
 func (f *File) device(name string) int {
 	return slices.IndexFunc(f.Devices, func(d Device) bool { return d.Label == name })
 }
@@ -43,7 +53,7 @@ func (f *File) placeStages(c model.Config) (list []place.Stage, err error) {
 	if len(f.Stages) == 0 {
 		n := len(f.Devices)
 		if f.Mesh != nil {
-			if n = f.Mesh.Model; n > len(f.Devices) {
+			if n = f.pipeline(); n > len(f.Devices) {
 				return nil, at(f.Mesh.Line, "local_mesh_config: model %d, but there are %d devices: want at most as many, or no devices at all", n, len(f.Devices))
 			}
 		}

@@ -85,14 +85,14 @@ func TestRefuses(t *testing.T) {
 	for _, test := range []struct{ text, want string }{
 		{"", "p.yaml: nothing in it"},
 		{"# a\n---\n", "nothing in it"},
-		{"hosts: [a]\n", "line 1: hosts: several hosts are not supported yet"},
+		{"hosts: [a]\n", "line 1: hosts: want a mapping of name, address"},
 		{"device: a\n", `line 1: unknown key "device", want one of devices, stages`},
 		{"a\n", "line 1: want a mapping of devices"},
 		{"devices: 3\n", "line 1: devices: want a list"},
 		{"devices: []\n", "line 1: devices: want a list"},
 		{"devices:\n- a\n", "line 2: devices: want a mapping of name, kind"},
 		{"stages:\n- {layers: 0, device: a}\n", "p.yaml: no devices"},
-		{"devices:\n- {name: a, thread: 2}\n", `line 2: devices: unknown key "thread", want one of name, kind, threads, threads_prefill, memory: did you mean threads?`},
+		{"devices:\n- {name: a, thread: 2}\n", `line 2: devices: unknown key "thread", want one of name, kind, threads, threads_prefill, memory, bandwidth, flops: did you mean threads?`},
 		{"devices:\n- {name: a, threads: 0}\n", `line 2: devices: threads "0", want 1 to 4096`},
 		{"devices:\n- {name: a, threads: many}\n", `threads "many", want 1 to 4096`},
 		{"devices:\n- {name: a, threads: [2]}\n", "threads: want a single value"},
@@ -125,7 +125,7 @@ func TestRefuses(t *testing.T) {
 		{"local_mesh_config: [1, 7]\n", "7 devices for 6 layers"},
 		{"local_mesh_config: [1, 99999]\n", `line 1: local_mesh_config: size "99999", want 1 to 1024`},
 		{"local_mesh_config: 8\n", "line 1: local_mesh_config: want [data, model]"},
-		{two + "between_hosts_config: [1, 2]\n", "line 4: between_hosts_config: [1, 2] is for 2 hosts, and several hosts are not supported yet: want [1, 1]"},
+		{two + "between_hosts_config: [1, 2]\n", "line 4: between_hosts_config: [1, 2] is for 2 hosts, and there is 1: want two numbers"},
 		{"a: &b c\n", "line 1: '&': a placement file has names"},
 		{"a: [[[[\n", "line 1: 4 brackets in one another"},
 		{"a: [\n", `line 1: ']' is missing at the end`},
@@ -210,16 +210,16 @@ func TestWriteRefusesWhatIsTooLong(t *testing.T) {
 
 // FuzzParse has files that are anything: what is accepted is a plan, and can be written and read again.
 func FuzzParse(f *testing.F) {
-	for _, seed := range []string{example, "local_mesh_config: [2, 3]\nbetween_hosts_config: [1, 1]\n", "devices: [{name: a}]\n", "devices:\n- name: a\n- name: b\nexperts:\n  rules:\n  - {experts: 0-3, device: b}\n",
+	for _, seed := range []string{example, hostsExample, "devices: [{name: a}, {name: b}]\nreplicas: 2\n", "devices: [{name: a}, {name: b}]\nreplicas:\n- stages: [{layers: 0-5, device: a}]\n- stages: [{layers: 0-5, device: b}]\n", "hosts:\n- {name: a, address: a:1, devices: 2}\nbetween_hosts_config: [1, 1]\n", "local_mesh_config: [2, 3]\nbetween_hosts_config: [1, 1]\n", "devices: [{name: a}]\n", "devices:\n- name: a\n- name: b\nexperts:\n  rules:\n  - {experts: 0-3, device: b}\n",
 		"? a\n: b\n", "a: |\n", "<<: *a", "devices: [{name: 'a'}, {name: \"b\", memory: 1.5TiB}]", "devices:\n- {name: ~}", "\ufeffa: []", "stages: {}", "{}"} {
 		f.Add([]byte(seed))
 	}
 	c := six()
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		file, err := Parse("p.yaml", raw)
-		var p place.Plan
+		var plans []place.Plan
 		if err == nil {
-			p, _, err = file.Place(c)
+			plans, _, err = file.Replicas(c)
 		}
 		if err != nil {
 			if strings.Contains(err.Error(), "\n") || !strings.HasPrefix(err.Error(), "p.yaml: ") {
@@ -227,7 +227,7 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
-		written, err := Write(p)
+		written, err := WriteReplicas(plans)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -235,8 +235,12 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%v\n%s", err, written)
 		}
-		if q, _, err := again.Place(c); err != nil || !reflect.DeepEqual(p, q) {
-			t.Errorf("%v: %+v, want %+v", err, q, p)
+		back, _, err := again.Replicas(c)
+		if err == nil && len(plans) == 1 && !reflect.DeepEqual(plans, back) {
+			t.Errorf("%+v, want %+v", back, plans)
+		}
+		if twice, err2 := WriteReplicas(back); err != nil || err2 != nil || !bytes.Equal(twice, written) {
+			t.Errorf("%v, %v: %s\nwant %s", err, err2, twice, written)
 		}
 	})
 }

@@ -148,24 +148,24 @@ func TestOffered(t *testing.T) {
 }
 
 func TestParseRates(t *testing.T) {
-	for text, want := range map[string]float64{"10Gbit": 1.25e9, "100Mbit/s": 1.25e7, "20GB": 2e10, "1GiB/s": 1 << 30, "8bit": 1, "5": 5} {
+	for text, want := range map[string]float64{"10Gbit": 1.25e9, "100Mbit/s": 1.25e7, "20GB": 2e10, "1GiB/s": 1 << 30, "8bit": 1, "5": 5, "1234567.8kbit": 1234567.8e3 / 8} {
 		got, err := ParseRate(text)
-		if err != nil || got != want {
+		if err != nil || math.Abs(got/want-1) > 1e-12 {
 			t.Errorf("%s: %v, %v, want %v", text, got, err, want)
 		}
-		if back, err := ParseRate(FormatRate(got)); err != nil || math.Abs(back/got-1) > 1e-3 {
-			t.Errorf("%s: written as %s: %v, %v", text, FormatRate(got), back, err)
+		if back, err := ParseRate(ExactRate(got)); err != nil || back != got {
+			t.Errorf("%s: written as %s: %v, %v", text, ExactRate(got), back, err)
 		}
 	}
 	for text, want := range map[string]float64{"400G": 4e11, "1.5T/s": 1.5e12, "2P": 2e15, "7": 7} {
 		got, err := ParseFlops(text)
-		if back, e := ParseFlops(FormatFlops(got)); err != nil || e != nil || got != want || back != got {
-			t.Errorf("%s: %v, %v, %v, want %v; %s", text, got, err, e, want, FormatFlops(got))
+		if back, e := ParseFlops(ExactFlops(got)); err != nil || e != nil || got != want || back != got {
+			t.Errorf("%s: %v, %v, %v, want %v; %s", text, got, err, e, want, ExactFlops(got))
 		}
 	}
-	for text, want := range map[string]float64{"0.2ms": 2e-4, "50us": 5e-5, "50µs": 5e-5, "1s": 1, "300ns": 3e-7} {
+	for text, want := range map[string]float64{"0.2ms": 2e-4, "50us": 5e-5, "50µs": 5e-5, "1s": 1, "300ns": 3e-7, "0.123456789ms": 1.23456789e-4} {
 		got, err := ParseLatency(text)
-		if back, e := ParseLatency(FormatLatency(got)); err != nil || e != nil || math.Abs(got/want-1) > 1e-12 || math.Abs(back/got-1) > 1e-3 {
+		if back, e := ParseLatency(ExactLatency(got)); err != nil || e != nil || math.Abs(got/want-1) > 1e-12 || back != got {
 			t.Errorf("%s: %v, %v, %v, want %v", text, got, err, e, want)
 		}
 	}

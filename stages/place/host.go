@@ -77,23 +77,21 @@ func CheckAddress(address string) error {
 	return fmt.Errorf("address %.80q, want HOST:PORT, as a.example:7000 or [::1]:7000", address)
 }
 
-var bits = map[string]float64{"bit": 1, "kbit": 1e3, "mbit": 1e6, "gbit": 1e9, "tbit": 1e12}
+var rates = map[string]float64{"bit": 1. / 8, "kbit": 1e3 / 8, "mbit": 1e6 / 8, "gbit": 1e9 / 8, "tbit": 1e12 / 8}
 
 // ParseRate reads bytes a second: as ParseBytes, or bits with bit, kbit, Mbit, Gbit or Tbit; "/s" may follow.
 // 10Gbit is 1.25·10⁹.
 func ParseRate(s string) (float64, error) {
 	word := strings.ToLower(strings.TrimSuffix(s, "/s"))
 	digits := strings.TrimRight(word, "bitkmg")
-	if unit, ok := bits[word[len(digits):]]; ok {
-		if v, err := parsePositive(digits, unit/8); err == nil {
-			return v, nil
-		}
+	unit, ok := rates[word[len(digits):]]
+	if !ok {
+		unit, ok = units[word[len(digits):]]
 	}
-	n, err := ParseBytes(strings.TrimSuffix(s, "/s"))
-	if err != nil {
-		return 0, fmt.Errorf("rate %.40q, want bytes or bits a second, as 20GB or 10Gbit", s)
+	if v, err := parsePositive(digits, unit); ok && err == nil {
+		return v, nil
 	}
-	return float64(n), nil
+	return 0, fmt.Errorf("rate %.40q, want bytes or bits a second, as 20GB or 10Gbit", s)
 }
 
 var operations = map[string]float64{"": 1, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12, "p": 1e15}
@@ -110,12 +108,12 @@ func ParseFlops(s string) (float64, error) {
 	return 0, fmt.Errorf("%.40q, want operations a second, as 400G or 1.5T", s)
 }
 
-var times = map[string]float64{"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1}
+var spans = map[string]float64{"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1}
 
 // ParseLatency reads a time in seconds with ns, us, ms or s: 0.2ms.
 func ParseLatency(s string) (float64, error) {
 	digits := strings.TrimRight(s, "nuµms")
-	if unit, ok := times[s[len(digits):]]; ok {
+	if unit, ok := spans[s[len(digits):]]; ok {
 		if v, err := parsePositive(digits, unit); err == nil && v <= 60 {
 			return v, nil
 		}
@@ -138,26 +136,44 @@ func ParseLink(s string) (l Link, err error) {
 // parsePositive reads a plain decimal number and multiplies it.
 func parsePositive(digits string, unit float64) (float64, error) {
 	v, err := strconv.ParseFloat(digits, 64)
-	if v *= unit; err != nil || !(v > 0 && v < 1e18) || strings.ContainsAny(digits, "xXpPeE_+") {
+	if v *= unit; err != nil || !(v >= 1e-12 && v < 1e18) || strings.ContainsAny(digits, "xXpPeE_+") {
 		return 0, fmt.Errorf("%.40q, want a number above 0", digits)
 	}
 	return v, nil
 }
 
-// FormatRate writes bytes a second so that ParseRate reads them, to four digits.
-func FormatRate(rate float64) string { return scaled(rate, "B", "kB", "MB", "GB", "TB") }
+// FormatRate writes bytes a second for people, to three digits.
+func FormatRate(rate float64) string { return short(rate, "B", "kB", "MB", "GB", "TB") }
 
-// FormatFlops writes operations a second so that ParseFlops reads them, to four digits.
-func FormatFlops(rate float64) string { return scaled(rate, "", "k", "M", "G", "T", "P") }
+// FormatFlops writes operations a second for people, to three digits.
+func FormatFlops(rate float64) string { return short(rate, "", "k", "M", "G", "T", "P") }
 
-// FormatLatency writes seconds so that ParseLatency reads them, to four digits.
-func FormatLatency(seconds float64) string { return scaled(seconds*1e9, "ns", "us", "ms", "s") }
+// FormatLatency writes seconds for people, to three digits.
+func FormatLatency(seconds float64) string { return short(seconds*1e9, "ns", "us", "ms", "s") }
 
-func scaled(v float64, units ...string) string {
+func short(v float64, units ...string) string {
 	i := 0
-	for ; v >= 999.95 && i < len(units)-1; i++ {
+	for ; v >= 999.5 && i < len(units)-1; i++ {
 		v /= 1000
 	}
-	v, _ = strconv.ParseFloat(strconv.FormatFloat(v, 'g', 4, 64), 64)
+	v, _ = strconv.ParseFloat(strconv.FormatFloat(v, 'g', 3, 64), 64)
 	return strconv.FormatFloat(v, 'f', -1, 64) + units[i]
+}
+
+// ExactRate writes bytes a second so that ParseRate reads the same number.
+func ExactRate(rate float64) string { return exact(rate, FormatRate(rate), ParseRate, "B") }
+
+// ExactFlops writes operations a second so that ParseFlops reads the same number.
+func ExactFlops(rate float64) string { return exact(rate, FormatFlops(rate), ParseFlops, "") }
+
+// ExactLatency writes seconds so that ParseLatency reads the same number.
+func ExactLatency(seconds float64) string {
+	return exact(seconds, FormatLatency(seconds), ParseLatency, "s")
+}
+
+func exact(v float64, short string, parse func(string) (float64, error), unit string) string {
+	if back, err := parse(short); err == nil && back == v {
+		return short
+	}
+	return strconv.FormatFloat(v, 'f', -1, 64) + unit
 }
