@@ -113,6 +113,9 @@ func (p *program) readLaunch(c *cli.Context) (l launch, err error) {
 	if l.placement, err = placeModel(c, file, l.config, nil); err != nil {
 		return l, err
 	}
+	if n := len(l.placement.others) + 1; n > 1 {
+		return l, badFlag("placement", fmt.Errorf("%d replicas: they can be planned with so far, and not run: want one", n))
+	}
 	p.tellPlacement(l.placement)
 	rows, err := intWithin(c, "prefill-chunk", maxRows)
 	if err != nil {

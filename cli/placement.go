@@ -28,6 +28,14 @@ func placementFlag(category string) cli.Flag {
 		Usage: "`NAME` where layers and experts live: " + strategyNames() + "; or a FILE.yaml that says it (troupe plan --write-placement)"}
 }
 
+// maxReplicas bounds --replicas.
+const maxReplicas = 64
+
+func replicasFlag(category string) cli.Flag {
+	return &cli.IntFlag{Name: "replicas", Value: 1, Category: category,
+		Usage: "pipelines of their own that the devices are dealt over, in order; a request goes to the one with the least to do"}
+}
+
 func strategyNames() string {
 	var names []string
 	for _, s := range place.Strategies() {
@@ -52,6 +60,8 @@ type placed struct {
 	place.Plan
 	why  place.Reasons
 	file *placement.File // nil: placed by flags
+	// others are the replicas besides the first, each with devices of its own.
+	others []placed
 }
 
 // isFile tells the name of a placement file from that of a strategy.
@@ -65,7 +75,7 @@ func readPlacementFile(c *cli.Context) (*placement.File, error) {
 	if !isFile(name) {
 		return nil, nil
 	}
-	for _, other := range []string{"devices", "expert-devices", "stages"} {
+	for _, other := range []string{"devices", "expert-devices", "stages", "replicas"} {
 		if c.IsSet(other) {
 			return nil, usagef("--placement %s and --%s: the file says it: give one of them", name, other)
 		}
@@ -90,18 +100,19 @@ func readMaxBatch(c *cli.Context, f *placement.File) (int, error) {
 	return n, err
 }
 
-// placeModel places a model by a file, or by --devices, --expert-devices, --stages and --placement. With a load, which
-// is what a strategy counts with, devices need not be here; without one (nil) the plan is to be run on this machine.
-func placeModel(c *cli.Context, f *placement.File, config model.Config, load *place.Quantities) (p placed, err error) {
-	p.file = f
+// placeModel places a model by a file, or by --devices, --expert-devices, --stages, --replicas and --placement. For a plan,
+// which says what a strategy counts with, devices need not be here; without one (nil) it is to be run on this machine.
+func placeModel(c *cli.Context, f *placement.File, config model.Config, pl *planned) (p placed, err error) {
 	if f != nil {
-		if p.Plan, p.why, err = f.Place(config); err != nil {
+		plans, why, err := f.Replicas(config)
+		if err != nil {
 			return p, badFlag("placement", err)
 		}
-		if load == nil {
-			p.Devices, err = withThreads(c, p.Devices)
+		all := make([]placed, len(plans))
+		for i := range plans {
+			all[i] = placed{Plan: plans[i], why: why[i], file: f}
 		}
-		return p, err
+		return settle(c, all, pl)
 	}
 	devices, err := place.ParseDevices(c.String("devices"))
 	if err != nil {
@@ -119,19 +130,79 @@ func placeModel(c *cli.Context, f *placement.File, config model.Config, load *pl
 	if c.IsSet("stages") && wishes.Stages < 1 {
 		return p, badFlag("stages", fmt.Errorf("%d, want 1 or more", wishes.Stages))
 	}
-	if load == nil {
-		all, err := withThreads(c, slices.Concat(devices, wishes.ExpertDevices))
-		if err != nil {
+	all := slices.Concat(devices, wishes.ExpertDevices)
+	if pl == nil {
+		if all, err = withThreads(c, all); err != nil {
 			return p, err
 		}
-		devices, wishes.ExpertDevices = all[:len(devices)], all[len(devices):]
-	} else if wishes.Load = *load; len(devices) > 1 {
-		wishes.Load.Batches = len(devices) + 1 // as actors.Start does, a stage on each
+	} else {
+		wishes.Load, wishes.Traffic = pl.quantities, pl.traffic()
+		if len(devices) > 1 {
+			wishes.Load.Batches = len(devices) + 1 // as actors.Start does, a stage on each
+		}
+		if pl.rates.stated(all) {
+			if wishes.Hosts, err = pl.fill(c.Context, all, nil); err != nil {
+				return p, err
+			}
+		}
 	}
-	if p.Plan, err = place.Make(config, devices, wishes); err != nil {
-		return p, &usageError{err: err}
+	devices, wishes.ExpertDevices = all[:len(devices)], all[len(devices):]
+	return placeReplicas(c, config, devices, wishes)
+}
+
+// placeReplicas deals the devices over the replicas of --replicas, in order, and places the model on each share.
+func placeReplicas(c *cli.Context, config model.Config, devices []place.Device, wishes place.Options) (p placed, err error) {
+	n := 1
+	if c.IsSet("replicas") {
+		if n, err = intWithin(c, "replicas", maxReplicas); err != nil {
+			return p, err
+		}
 	}
-	p.why = wishes.Reasons(config, p.Plan)
+	if len(devices)%n != 0 || len(wishes.ExpertDevices)%n != 0 {
+		return p, badFlag("replicas", fmt.Errorf("%d, and there are %d devices, %d of them for experts alone: want a multiple of each, as every replica has devices of its own",
+			n, len(devices)+len(wishes.ExpertDevices), len(wishes.ExpertDevices)))
+	}
+	experts := wishes.ExpertDevices
+	for i := range n {
+		share := wishes
+		share.ExpertDevices = experts[i*len(experts)/n : (i+1)*len(experts)/n]
+		var one placed
+		if one.Plan, err = place.Make(config, devices[i*len(devices)/n:(i+1)*len(devices)/n], share); err != nil {
+			return p, &usageError{err: err}
+		}
+		one.why = share.Reasons(config, one.Plan)
+		if i == 0 {
+			p = one
+		} else {
+			p.others = append(p.others, one)
+		}
+	}
+	return p, nil
+}
+
+// settle gives the devices of a file's replicas what the file does not say of them: for a plan their speeds, else threads.
+func settle(c *cli.Context, all []placed, pl *planned) (p placed, err error) {
+	var devices []place.Device
+	for _, one := range all {
+		devices = append(devices, one.Devices...)
+	}
+	hosts := all[0].file.Hosts
+	switch {
+	case pl == nil:
+		devices, err = withThreads(c, devices)
+	case pl.rates.stated(devices):
+		hosts, err = pl.fill(c.Context, devices, hosts)
+	}
+	if err != nil {
+		return p, err
+	}
+	for i := range all {
+		n := len(all[i].Devices)
+		all[i].Devices, devices = devices[:n:n], devices[n:]
+		all[i].Know(hosts)
+	}
+	p = all[0]
+	p.others = all[1:]
 	return p, nil
 }
 
@@ -157,7 +228,7 @@ func (p *program) tellPlacement(l placed) {
 		p.logs.part("cli").Info(note)
 	}
 	var sum kernels.Threads
-	for _, d := range l.Devices {
+	for _, d := range l.all() {
 		t := d.KernelThreads()
 		sum.Decode, sum.Prefill = sum.Decode+t.Decode, sum.Prefill+t.Prefill
 	}
@@ -166,9 +237,27 @@ func (p *program) tellPlacement(l placed) {
 	}
 }
 
+// all are the devices of all replicas.
+func (l placed) all() []place.Device {
+	list := slices.Clone(l.Devices)
+	for _, other := range l.others {
+		list = append(list, other.Devices...)
+	}
+	return list
+}
+
+// plans are those of all replicas.
+func (l placed) plans() []place.Plan {
+	list := []place.Plan{l.Plan}
+	for _, other := range l.others {
+		list = append(list, other.Plan)
+	}
+	return list
+}
+
 // writePlacement writes the placement of a plan as a file to edit.
 func (p *program) writePlacement(name string, pl *planned) error {
-	raw, err := placement.Write(pl.Plan, "Where the layers and experts of "+pl.name+" live: troupe run --placement FILE.yaml")
+	raw, err := placement.WriteReplicas(pl.plans(), "Where the layers and experts of "+pl.name+" live: troupe run --placement FILE.yaml")
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -55,11 +56,15 @@ func TestPlanWritesPlacement(t *testing.T) {
 		{"--devices", "cpu:1@10MB,cpu:2@1GB", "--placement", "auto"},
 		{"--preset", "grok-1", "--devices", "4xgpu@80GB", "--expert-devices", "2xcpu:8/16@512GiB"},
 		{"--placement", placementFile(t, apartFile)},
+		{"--devices", "cpu:2@1GB,a:7000=2xcpu:8@64GB", "--bandwidth", "10GB,20GB,30GB", "--flops", "1T", "--link", "0.1ms/10Gbit", "--max-batch", "4"},
 	} {
 		file := filepath.Join(t.TempDir(), "written.yaml")
 		args = append(args, "--explain")
 		want := planOf(t, append(args, "--write-placement", file)...)
 		again := []string{"--placement", file, "--explain"}
+		if i := slices.Index(args, "--max-batch"); i >= 0 {
+			again = append(again, args[i:i+2]...)
+		}
 		if args[0] == "--preset" {
 			again = append(again, args[:2]...)
 		}
@@ -67,6 +72,9 @@ func TestPlanWritesPlacement(t *testing.T) {
 		for _, r := range []*planReport{&want, &got} {
 			for i, d := range r.Devices {
 				r.Devices[i].Label = ""
+				for j := range r.Hosts {
+					r.Hosts[j].Name = ""
+				}
 				sum := int64(0)
 				for _, x := range r.Explain.Parts {
 					if x.Device == i {
@@ -117,7 +125,15 @@ func TestPlacementRefuses(t *testing.T) {
 		{[]string{"run", "--placement", gpu, "x"}, `device 0 is "gpu", want cpu`},
 		{[]string{"plan", "--placement", gpu, "--devices", "cpu"}, "--devices: the file says it: give one of them"},
 		{[]string{"eval", "--placement", placementFile(t, "devices: [{name: a}]\nstages:\n- {layers: 0-4, device: a}\n")}, "line 3: stages: layers 5 of the model are in no stage"},
-		{[]string{"bench", "--placement", placementFile(t, "hosts: []\n")}, "several hosts are not supported yet"},
+		{[]string{"bench", "--placement", placementFile(t, "hosts: [{name: a, address: a:7000, devices: 1}]\n")}, "device 0 is on a:7000"},
+		{[]string{"plan", "--devices", "cpu,cpu", "--replicas", "3"}, "--replicas: 3, and there are 2 devices"},
+		{[]string{"plan", "--devices", "cpu", "--link", "1ms/1GB"}, "--link: no device is on another host"},
+		{[]string{"plan", "--devices", "cpu", "--link", "1ms"}, `--link: link "1ms", want LATENCY/RATE`},
+		{[]string{"plan", "--devices", "a:1=cpu,b:1=cpu", "--link", "1ms/1GB,1ms/1GB,1ms/1GB"}, "--link: 3, want one, or one for each of the 2 hosts"},
+		{[]string{"plan", "--devices", "cpu,cpu,cpu", "--bandwidth", "1GB,2GB"}, "--bandwidth: 2, want one, or one for each of the 3 devices"},
+		{[]string{"plan", "--flops", "fast"}, `--flops: "fast", want operations a second`},
+		{[]string{"plan", "--devices", "cpu", "--measure"}, "--measure: device 0 states no threads"},
+		{[]string{"plan", "--devices", "a:1=cpu:2", "--measure"}, "--measure: no cpu device of this machine"},
 	} {
 		o := troupe(t, "", test.args...)
 		if o.code != exitUsage || !strings.Contains(o.err, test.want) {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -25,14 +24,18 @@ func (p *program) planCommand() *cli.Command {
 		Name: "plan", Usage: "what fits where, without any weights",
 		Description: `Counts what a model takes on devices, with the arithmetic of the loader, and
 says what would fit where not all does. Devices need not be here: a name,
-threads and memory describe them, as in 8xgpu@80GB or cpu:64@512GB. With
+threads and memory describe them, as in 8xgpu@80GB or cpu:64@512GB, and an
+address before it the worker that has it, as in a:7000=2xcpu:8@64GB. Where
+devices state what they read a second, or --measure finds it out, tokens a
+second are predicted. With
 --overlay every expert counts, as if it were converted: copies, which share
 memory, too.
 
 troupe plan --preset grok-1 --devices 8xgpu@80GB --bandwidth 3.35TB
 troupe plan --preset grok-1 --num-layers 16 --devices cpu@128GB --json
 troupe plan --devices cpu:1,cpu:2 --placement auto --explain
-troupe plan --devices cpu,cpu --write-placement two.yaml`,
+troupe plan --devices cpu,cpu --write-placement two.yaml
+troupe plan --devices a:7000=cpu,b:7000=cpu --bandwidth 20GB --link 1ms/1Gbit`,
 		Flags: append([]cli.Flag{
 			modelFlag(), overlayFlag(""),
 			jsonFlag("print one JSON object"),
@@ -47,9 +50,9 @@ troupe plan --devices cpu,cpu --write-placement two.yaml`,
 			&cli.IntFlag{Name: "context", Usage: "positions of each in the cache", DefaultText: "sequence_len", Category: category},
 			&cli.IntFlag{Name: "prefill-chunk", Value: defaultRows, Usage: "most tokens computed at a time", Category: category},
 			&cli.BoolFlag{Name: "stage-journal", Value: true, Usage: "keep what passes between stages, as run does", Category: category},
+			replicasFlag(category),
 			expertsFlag(category),
-			&cli.StringFlag{Name: "bandwidth", Usage: "`RATE` bytes a second that a device reads, as 3.35TB: it bounds the tokens a second", Category: category},
-		}, configFlags("the model of -m, or demo if a flag changes it")...),
+		}, append(speedFlags("Speed"), configFlags("the model of -m, or demo if a flag changes it")...)...),
 		Action: p.plan,
 	}
 }
@@ -63,7 +66,8 @@ type planned struct {
 	context    int // positions a sequence
 	arith      kernels.Arith
 	policy     router.Policy
-	bandwidth  int64 // bytes a second of each device; 0: not said
+	rates      rates
+	forecasts  bool // speeds are stated, or asked for
 
 	bytes int64 // of the checkpoint
 	files int
@@ -93,22 +97,23 @@ func (p *program) plan(c *cli.Context) error {
 	if err := pl.readLoad(c, file); err != nil {
 		return err
 	}
-	if pl.placed, err = placeModel(c, file, pl.config, &pl.quantities); err != nil {
+	if pl.placed, err = placeModel(c, file, pl.config, &pl); err != nil {
 		return err
 	}
-	pl.quantities.Batches = 1
-	if n := len(pl.Stages); n > 1 || len(pl.Devices) > 1 {
-		pl.quantities.Batches = n + 1 // as actors.Start does
+	if pl.forecasts = pl.rates.stated(pl.all()); !pl.forecasts && c.Bool("explain") && len(pl.rates.bandwidth) > 0 {
+		pl.forecasts = true
+		all := pl.all() // one bandwidth for all: the placement does not depend on it
+		if _, err := pl.fill(c.Context, all, nil); err != nil {
+			return err
+		}
+		pl.setDevices(all)
 	}
 	if file := c.String("write-placement"); file != "" {
 		if err := p.writePlacement(file, &pl); err != nil || file == "-" {
 			return err
 		}
 	}
-	r := pl.report()
-	if c.Bool("explain") {
-		r.explain(&pl)
-	}
+	r := pl.reports(c.Bool("explain"))
 	if c.Bool("json") {
 		return writeJSON(p.out, r)
 	}
@@ -185,10 +190,8 @@ func (pl *planned) readLoad(c *cli.Context, file *placement.File) (err error) {
 	if pl.policy, err = readExperts(c, pl.config); err != nil {
 		return err
 	}
-	if s := strings.TrimSuffix(c.String("bandwidth"), "/s"); s != "" {
-		if pl.bandwidth, err = place.ParseBytes(s); err != nil {
-			return badFlag("bandwidth", err)
-		}
+	if pl.rates, err = readRates(c); err != nil {
+		return err
 	}
 	pl.context = pl.config.SequenceLen
 	if c.IsSet("context") {

@@ -25,6 +25,9 @@ func (r *planReport) explain(pl *planned) {
 	if pl.file != nil {
 		r.Explain.Notes = append(r.Explain.Notes, pl.file.Notes()...)
 	}
+	if m := pl.rates.measured; len(m) > 0 {
+		r.Explain.Notes = append(r.Explain.Notes, "measured: "+strings.Join(m, "; "))
+	}
 	for _, x := range pl.Plan.Explain(pl.config, pl.quantities, pl.why) {
 		r.Explain.Parts = append(r.Explain.Parts, partReport(x))
 	}
@@ -34,7 +37,7 @@ func (r *planReport) explain(pl *planned) {
 func (e *explainReport) text(devices []deviceReport) string {
 	var b strings.Builder
 	for _, note := range e.Notes {
-		fmt.Fprintf(&b, "\n%s.\n", note)
+		b.WriteString("\n" + wrapAt("", note+".", 0) + "\n")
 	}
 	for i, d := range devices {
 		fmt.Fprintf(&b, "\nDevice %s, %s\n", d.title(i), humanBytes(d.Total))

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"troupe/stages/place"
@@ -28,6 +29,14 @@ type planReport struct {
 	Fits             *bool          `json:"fits"` // null: no device states its memory
 	Bound            *boundReport   `json:"bound_tokens_per_second"`
 	Explain          *explainReport `json:"explain,omitempty"` // with --explain
+
+	Hosts       []hostReport     `json:"hosts,omitempty"`
+	HeadJournal int64            `json:"head_journal,omitempty"` // of what stages on workers hand on, at the head
+	LeftOut     []spareReport    `json:"left_out,omitempty"`     // devices that the strategy does without
+	Predicted   *predictedReport `json:"predicted_tokens_per_second,omitempty"`
+	Replicas    []planReport     `json:"replicas,omitempty"` // besides the first
+
+	silent string // why nothing is predicted
 }
 
 type memoryReport struct {
@@ -40,12 +49,16 @@ type memoryReport struct {
 
 type deviceReport struct {
 	Name    string   `json:"name"`
-	Label   string   `json:"label,omitempty"` // the name in a placement file
-	Layers  [][2]int `json:"layers"`          // of its stages, first and last
-	Experts int      `json:"experts"`         // that live here, of all layers
+	Host    string   `json:"host,omitempty"`   // address of the worker that has it
+	Number  int      `json:"number,omitempty"` // of the worker's devices
+	Label   string   `json:"label,omitempty"`  // the name in a placement file
+	Layers  [][2]int `json:"layers"`           // of its stages, first and last
+	Experts int      `json:"experts"`          // that live here, of all layers
 	memoryReport
-	Memory int64      `json:"memory"` // 0: not stated
-	Fit    *fitReport `json:"fit"`    // null: not stated
+	Bandwidth float64    `json:"bandwidth,omitempty"` // bytes a second
+	Flops     float64    `json:"flops,omitempty"`
+	Memory    int64      `json:"memory"` // 0: not stated
+	Fit       *fitReport `json:"fit"`    // null: not stated
 }
 
 type fitReport struct {
@@ -79,7 +92,7 @@ func (pl *planned) report() planReport {
 	budget := pl.Budget(c, q)
 	r.Host = memoryOf(budget.Host)
 	for i, d := range pl.Devices {
-		r.Devices = append(r.Devices, deviceReport{Name: d.Name, Label: d.Label, Layers: [][2]int{}, Memory: d.Memory, memoryReport: memoryOf(budget.Devices[i])})
+		r.Devices = append(r.Devices, deviceReport{Name: d.Name, Host: d.Host, Number: d.Number, Label: d.Label, Bandwidth: d.Bandwidth, Flops: d.Flops, Layers: [][2]int{}, Memory: d.Memory, memoryReport: memoryOf(budget.Devices[i])})
 	}
 	for _, s := range pl.Stages {
 		d := &r.Devices[s.Device]
@@ -95,18 +108,63 @@ func (pl *planned) report() planReport {
 		all := f.Fits() && (r.Fits == nil || *r.Fits)
 		r.Fits = &all
 	}
+	for _, h := range pl.Hosts {
+		r.Hosts = append(r.Hosts, hostReport{h.Name, h.Address, h.Link.Latency, h.Link.Bandwidth, h.Bandwidth, h.Flops})
+	}
+	r.HeadJournal = budget.Head
+	for i, d := range pl.Spare {
+		r.LeftOut = append(r.LeftOut, spareReport{d.String(), pl.why.Spare[i]})
+	}
 	r.Bound = pl.bound()
+	r.predict(pl)
 	return r
+}
+
+// reports is the report of all replicas.
+func (pl *planned) reports(explain bool) planReport {
+	var all []planReport
+	for _, one := range append([]placed{pl.placed}, pl.others...) {
+		x := *pl
+		x.placed = one
+		x.quantities.Batches = 1
+		if n := len(x.Stages); n > 1 || len(x.Devices) > 1 {
+			x.quantities.Batches = n + 1 // as actors.Start does
+		}
+		r := x.report()
+		if explain {
+			r.explain(&x)
+			if len(all) > 0 {
+				r.Explain.Notes = []string{} // they are of all replicas
+			}
+		}
+		all = append(all, r)
+	}
+	r := all[0]
+	r.Replicas = all[1:]
+	if len(r.Replicas) > 0 {
+		r.together()
+	}
+	return r
+}
+
+// setDevices gives the devices of all replicas.
+func (pl *planned) setDevices(all []place.Device) {
+	n := len(pl.Devices)
+	pl.Devices, all = all[:n:n], all[n:]
+	for i := range pl.others {
+		n := len(pl.others[i].Devices)
+		pl.others[i].Devices, all = all[:n:n], all[n:]
+	}
 }
 
 // bound divides the bandwidth by the bytes that a batch reads. One stream is on one device at a time;
 // several keep min(streams, stages) of them busy, each with its share of the streams in a batch.
 func (pl *planned) bound() *boundReport {
-	if pl.bandwidth == 0 {
+	if len(pl.rates.bandwidth) != 1 {
 		return nil
 	}
 	rate := func(tokens int) float64 { // of one device, were all layers on it
-		return float64(tokens) * float64(pl.bandwidth) / float64(place.ReadBytes(pl.config, pl.quantities.Storage, pl.quantities.Head, pl.most, tokens))
+		return float64(tokens) * pl.rates.bandwidth[0] / float64(place.ReadBytes(pl.config, pl.quantities.Storage, pl.quantities.Head, pl.most, tokens))
 	}
 	n := pl.quantities.Limits.Sequences
 	busy := map[int]bool{}
@@ -135,31 +193,70 @@ func (r planReport) print(p *program) error {
 	line("reading", "%s bytes of weights a token", thousands(r.ReadBytes))
 	line("hop", "%s bytes a token from a stage to the next", thousands(r.HopBytes))
 	line("load", "%d x %s positions, arith %s", r.Sequences, thousands(int64(r.Context)), r.Arith)
-	if r.Host.Journal > 0 {
-		line("journal", "%s at boundaries of stages, in the column of the batches", humanBytes(r.Host.Journal))
+	if r.Host.Journal > r.HeadJournal {
+		line("journal", "%s at boundaries of stages, in the column of the batches", humanBytes(r.Host.Journal-r.HeadJournal))
 	}
 	if r.Bound != nil {
 		line("bound", "%.3g tokens/s for one stream, %.3g for %d, by reading weights alone", r.Bound.OneStream, r.Bound.AllStreams, r.Sequences)
 	}
+	if r.HeadJournal > 0 {
+		line("journal", "%s at the head, of what stages on workers hand on", humanBytes(r.HeadJournal))
+	}
+	if r.Predicted != nil {
+		line("predicted", "%s", r.Predicted.line(r.Sequences))
+		if all := r.Predicted.All; all != nil {
+			line("", "%s tokens/s for %d in %d replicas together", tokenRate(all.Streams), all.Replicas*r.Sequences, all.Replicas)
+		}
+	}
+	for i, one := range append([]planReport{r}, r.Replicas...) {
+		if len(r.Replicas) > 0 {
+			fmt.Fprintf(&b, "\nReplica %d\n", i)
+		}
+		one.tables(p, &b)
+	}
+	b.WriteString(r.verdict())
+	_, err := io.WriteString(p.out, b.String())
+	return err
+}
+
+// tables writes what is on the devices.
+func (r planReport) tables(p *program, b *strings.Builder) {
 	b.WriteString("\n" + p.tableOf([]string{"Device", "Layers", "Experts", "Weights", "Cache", "Batches", "Total", "Memory", ""}, r.rows(), 2, 3, 4, 5, 6, 7))
 	for i, d := range r.Devices {
 		if d.Fit != nil && !d.Fit.Fits {
 			b.WriteString("\n" + d.advice(i))
 		}
 	}
-	if r.Explain != nil {
-		b.WriteString(r.Explain.text(r.Devices))
+	for _, spare := range r.LeftOut {
+		b.WriteString("\n" + wrapAt("", fmt.Sprintf("Left out: %s. %s.", spare.Device, spare.Why), 0) + "\n")
+	}
+	if r.Explain == nil {
+		return
+	}
+	b.WriteString(r.Explain.text(r.Devices))
+	switch {
+	case r.Predicted != nil:
+		b.WriteString(r.Predicted.text(&r))
+	case r.silent != "":
+		b.WriteString("\n" + wrapAt("", "Nothing is predicted: "+r.silent+" (--bandwidth, --measure).", 0) + "\n")
+	}
+}
+
+// verdict says whether everything fits, on the devices of all replicas.
+func (r planReport) verdict() string {
+	stated, fits := false, true
+	for _, one := range append([]planReport{r}, r.Replicas...) {
+		if one.Fits != nil {
+			stated, fits = true, fits && *one.Fits
+		}
 	}
 	switch {
-	case r.Fits == nil:
-		b.WriteString("\nNo device states its memory (NAME@80GB): nothing to compare with.\n")
-	case *r.Fits:
-		b.WriteString("\nIt fits.\n")
-	default:
-		b.WriteString("\nIt does not fit.\n")
+	case !stated:
+		return "\nNo device states its memory (NAME@80GB): nothing to compare with.\n"
+	case fits:
+		return "\nIt fits.\n"
 	}
-	_, err := io.WriteString(p.out, b.String())
-	return err
+	return "\nIt does not fit.\n"
 }
 
 func (r planReport) rows() (rows [][]string) {
@@ -177,7 +274,7 @@ func (r planReport) rows() (rows [][]string) {
 		}
 		rows = append(rows, append(cells(d.title(i), strings.Join(layers, " "), fmt.Sprint(d.Experts), d.memoryReport), memory, verdict))
 	}
-	if len(r.Devices) > 1 {
+	if len(r.Devices) > 1 && !slices.ContainsFunc(r.Devices, func(d deviceReport) bool { return d.Host != "" }) {
 		rows = append(rows, append(cells("as one", "", "", r.Host), "", ""))
 	}
 	return rows
@@ -187,6 +284,9 @@ func (r planReport) rows() (rows [][]string) {
 func (d deviceReport) title(i int) string {
 	if d.Label != "" {
 		return fmt.Sprintf("%d %s", i, d.Label)
+	}
+	if d.Host != "" {
+		return fmt.Sprintf("%d %s/%d", i, d.Host, d.Number)
 	}
 	return fmt.Sprintf("%d %s", i, d.Name)
 }

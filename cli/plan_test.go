@@ -68,3 +68,54 @@ func TestPlanPrints(t *testing.T) {
 		t.Error(o.out)
 	}
 }
+
+// TestPlanPredicts: what is stated of devices and links is predicted with, and only then.
+func TestPlanPredicts(t *testing.T) {
+	if r := planOf(t, "--devices", "cpu,cpu", "--bandwidth", "10GB"); r.Predicted != nil || r.Bound == nil {
+		t.Errorf("one bandwidth alone: %+v", r.Predicted)
+	}
+	list := []string{"--preset", "grok-1", "--devices", "cpu:8@700GB,a:7000=cpu:8@700GB", "--bandwidth", "100GB,200GB", "--flops", "2T", "--max-batch", "8"}
+	near := planOf(t, append(list, "--link", "0.1ms/100Gbit")...)
+	far := planOf(t, append(list, "--link", "500ms/100Gbit")...)
+	if near.Predicted == nil || far.Predicted == nil || near.Predicted.OneStream <= far.Predicted.OneStream || near.Predicted.Crossings != 2 || near.Predicted.Prefill <= 0 {
+		t.Fatalf("near %+v, far %+v", near.Predicted, far.Predicted)
+	}
+	if near.Devices[1].Host != "a:7000" || near.Devices[1].Bandwidth != 2e11 || near.Hosts[0].Latency <= 0 || len(near.Predicted.Unknown) != 0 {
+		t.Errorf("%+v, %+v", near.Devices[1], near.Hosts)
+	}
+	auto := planOf(t, append(list, "--link", "5s/100Gbit", "--placement", "auto")...)
+	if len(auto.Devices) != 1 || auto.Devices[0].Host != "" || len(auto.LeftOut) != 1 || !strings.HasPrefix(auto.LeftOut[0].Device, "a:7000=cpu:8") {
+		t.Errorf("auto over a slow link: %+v, left out %+v", auto.Devices, auto.LeftOut)
+	}
+	silent := troupe(t, "", "plan", "--devices", "cpu:1,a:7000=cpu:1", "--explain").ok(t)
+	if !strings.Contains(silent.out, "Nothing is predicted: no forecast: bandwidth of device 0 (cpu:1), 1\n(a:7000=cpu:1) not stated") {
+		t.Error(silent.out)
+	}
+	unknown := troupe(t, "", "plan", "--devices", "cpu:1,a:7000=cpu:1", "--explain", "--bandwidth", "1GB").ok(t)
+	if !strings.Contains(unknown.out, "the way to a:7000 is not stated") {
+		t.Error(unknown.out)
+	}
+	measured := troupe(t, "", "plan", "--devices", "cpu:1,cpu:1", "--explain", "--measure").ok(t)
+	for _, want := range []string{"measured: device 0, 1 thread: reads ", "all 2 threads together: read ", "predicted ", "prefill"} {
+		if !strings.Contains(strings.Join(strings.Fields(measured.out), " "), want) {
+			t.Errorf("without %q:\n%s", want, measured.out)
+		}
+	}
+}
+
+// TestPlanReplicas counts each for itself, and their tokens together.
+func TestPlanReplicas(t *testing.T) {
+	one := planOf(t, "--devices", "cpu:1@1GB", "--flops", "1T", "--bandwidth", "10GB", "--max-batch", "2")
+	two := planOf(t, "--devices", "cpu:1@1GB,cpu:1@1GB", "--flops", "1T", "--bandwidth", "10GB", "--max-batch", "2", "--replicas", "2")
+	if len(two.Replicas) != 1 || two.Replicas[0].Predicted.Streams != one.Predicted.Streams || two.Predicted.All.Streams != 2*one.Predicted.Streams || two.Predicted.All.Replicas != 2 {
+		t.Errorf("%+v, want twice %+v", two.Predicted, one.Predicted)
+	}
+	file := placementFile(t, "devices: [{name: a}, {name: b}]\nreplicas: 2\n")
+	if r := planOf(t, "--placement", file); len(r.Replicas) != 1 || r.Replicas[0].Devices[0].Label != "b" {
+		t.Errorf("%+v", r)
+	}
+	o := troupe(t, "", "plan", "--placement", file, "--explain").ok(t)
+	if !strings.Contains(o.out, "Replica 1\n") || strings.Count(o.out, "2 replicas: pipelines") != 1 {
+		t.Error(o.out)
+	}
+}

@@ -36,6 +36,9 @@ func (f *File) readHosts(_ *mapping, n ast.Node) error {
 			if m.has("devices") || m.has("link") {
 				return at(m.line, "hosts: %s has no address, so it is this host: its devices stand in devices, and no link leads there", h.Name)
 			}
+			if h.Bandwidth == 0 && h.Flops == 0 {
+				return at(m.line, "hosts: %s has no address, so it is this host, and nothing is said of it: want bandwidth or flops of all its devices together, or an address", h.Name)
+			}
 			continue
 		}
 		if err := f.readHostDevices(m, h); err != nil {

@@ -176,6 +176,7 @@ func TestHostsRefuse(t *testing.T) {
 		{host + "  devices: 1\n- {name: a, address: b:1, devices: 1}\n", `line 5: hosts: name "a" stands twice, first in line 2`},
 		{host + "  devices: 1\n- {name: b, address: a:7000, devices: 1}\n", "line 5: hosts: address a:7000 stands twice, first in line 2"},
 		{"hosts:\n- {name: a, devices: 1}\n", "line 2: hosts: a has no address, so it is this host"},
+		{"hosts:\n- {name: a}\n", "line 2: hosts: a has no address, so it is this host, and nothing is said of it"},
 		{"hosts:\n- {name: a, address: a, devices: 1}\n", `line 2: hosts: address "a", want HOST:PORT`},
 		{"hosts:\n- {name: 7, address: a:1, devices: 1}\n", `line 2: hosts: name "7", want a letter`},
 		{"hosts:\n- {address: a:1, devices: 1}\n", "line 2: hosts: name is missing"},

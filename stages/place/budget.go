@@ -34,6 +34,8 @@ type Budget struct {
 	// Host counts all devices as one memory, as that of the CPU devices of one process: everything is
 	// there once.
 	Host Memory
+	// Head is what the head's process keeps besides its devices: the journals of what stages on workers hand on.
+	Head int64
 }
 
 // Budget counts the memory of a plan that Check accepts.
@@ -61,7 +63,11 @@ func (p Plan) Budget(c model.Config, q Quantities) Budget {
 	if q.Journal {
 		for _, s := range p.Stages[:len(p.Stages)-1] { // the last one hands nothing on
 			n := stages.JournalBytes(c, q.Cache.Blocks)
-			b.Devices[s.Device].Journal += n
+			if p.Devices[s.Device].Host == "" {
+				b.Devices[s.Device].Journal += n
+			} else {
+				b.Head += n
+			}
 			b.Host.Journal += n
 		}
 	}

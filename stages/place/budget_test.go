@@ -191,3 +191,16 @@ func TestGrok1Budget(t *testing.T) {
 		}
 	}
 }
+
+// TestBudgetOfHosts: what stages on workers hand on is kept by the head.
+func TestBudgetOfHosts(t *testing.T) {
+	c := sized(4, 2)
+	q := Quantities{Cache: stages.CacheSize{Blocks: 2}, Batches: 3, Journal: true}
+	local := mustMake(t, c, cpus(3), Options{})
+	there := mustMake(t, c, []Device{{Name: "cpu"}, {Name: "cpu", Host: "a:1"}, {Name: "cpu", Host: "a:1", Number: 1}}, Options{})
+	a, b := local.Budget(c, q), there.Budget(c, q)
+	n := stages.JournalBytes(c, 2)
+	if b.Head != n || a.Head != 0 || b.Devices[0].Journal != n || b.Devices[1].Journal != 0 || a.Devices[1].Journal != n || a.Host != b.Host {
+		t.Errorf("%+v, want the journals of %+v with that of device 1 at the head", b, a)
+	}
+}

@@ -62,7 +62,7 @@ func share(p Plan, s Stage) string {
 	d := p.Devices[s.Device]
 	switch {
 	case d.Bandwidth > 0:
-		text += fmt.Sprintf(" for %s of %s a second that it reads", FormatRate(d.Bandwidth), FormatRate(read))
+		text += fmt.Sprintf(" for %s of %s a second that are read", FormatRate(d.Bandwidth), FormatRate(read))
 		if d.Host != "" {
 			text += ", with the way to " + d.Host
 		}

@@ -61,6 +61,10 @@ func (p Plan) Forecast(c model.Config, q Quantities, t Traffic) (f Forecast, err
 		prefill = prefill && d.Flops > 0
 	}
 	if len(silent) > 0 {
+		const most = 4
+		if n := len(silent); n > most {
+			silent = append(silent[:most:most], fmt.Sprintf("and %d more", n-most))
+		}
 		return f, fmt.Errorf("place: no forecast: bandwidth of device %s not stated: state what each device reads a second", strings.Join(silent, ", "))
 	}
 	r := &route{plan: p, costs: newCosts(c, q, t.Choices), context: float64(t.Context)}

@@ -169,6 +169,11 @@ func TestParseRates(t *testing.T) {
 			t.Errorf("%s: %v, %v, %v, want %v", text, got, err, e, want)
 		}
 	}
+	for got, want := range map[string]string{ExactLatency(.2 * 1e-3): "0.2ms", ExactRate(1.25e9): "1.25GB", ExactFlops(4e12): "4T", FormatLatency(2e-4): "200 us", FormatRate(999.6e6): "1 GB", FormatFlops(7): "7"} {
+		if got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
 	if l, err := ParseLink("0.2ms/10Gbit"); err != nil || math.Abs(l.Latency-2e-4) > 1e-15 || l.Bandwidth != 1.25e9 {
 		t.Errorf("%+v, %v", l, err)
 	}

@@ -142,38 +142,50 @@ func parsePositive(digits string, unit float64) (float64, error) {
 	return v, nil
 }
 
-// FormatRate writes bytes a second for people, to three digits.
-func FormatRate(rate float64) string { return short(rate, "B", "kB", "MB", "GB", "TB") }
+// FormatRate writes bytes a second for people, to three digits: 1.25 GB.
+func FormatRate(rate float64) string { return short(rate, " ", byteUnits) }
 
-// FormatFlops writes operations a second for people, to three digits.
-func FormatFlops(rate float64) string { return short(rate, "", "k", "M", "G", "T", "P") }
+// FormatFlops writes operations a second for people, to three digits: 400 G.
+func FormatFlops(rate float64) string { return short(rate, " ", flopUnits) }
 
-// FormatLatency writes seconds for people, to three digits.
-func FormatLatency(seconds float64) string { return short(seconds*1e9, "ns", "us", "ms", "s") }
+// FormatLatency writes seconds for people, to three digits: 0.2 ms.
+func FormatLatency(seconds float64) string { return short(seconds*1e9, " ", timeUnits) }
 
-func short(v float64, units ...string) string {
+var (
+	byteUnits = []string{"B", "kB", "MB", "GB", "TB"}
+	flopUnits = []string{"", "k", "M", "G", "T", "P"}
+	timeUnits = []string{"ns", "us", "ms", "s"}
+)
+
+func short(v float64, between string, units []string) string {
 	i := 0
 	for ; v >= 999.5 && i < len(units)-1; i++ {
 		v /= 1000
 	}
 	v, _ = strconv.ParseFloat(strconv.FormatFloat(v, 'g', 3, 64), 64)
-	return strconv.FormatFloat(v, 'f', -1, 64) + units[i]
+	return strings.TrimRight(strconv.FormatFloat(v, 'f', -1, 64)+between+units[i], " ")
 }
 
 // ExactRate writes bytes a second so that ParseRate reads the same number.
-func ExactRate(rate float64) string { return exact(rate, FormatRate(rate), ParseRate, "B") }
+func ExactRate(rate float64) string { return exact(rate, ParseRate, byteUnits) }
 
 // ExactFlops writes operations a second so that ParseFlops reads the same number.
-func ExactFlops(rate float64) string { return exact(rate, FormatFlops(rate), ParseFlops, "") }
+func ExactFlops(rate float64) string { return exact(rate, ParseFlops, flopUnits) }
 
 // ExactLatency writes seconds so that ParseLatency reads the same number.
-func ExactLatency(seconds float64) string {
-	return exact(seconds, FormatLatency(seconds), ParseLatency, "s")
-}
+func ExactLatency(seconds float64) string { return exact(seconds, ParseLatency, timeUnits) }
 
-func exact(v float64, short string, parse func(string) (float64, error), unit string) string {
-	if back, err := parse(short); err == nil && back == v {
-		return short
+// exact writes v with the unit that makes it shortest.
+func exact(v float64, parse func(string) (float64, error), units []string) (best string) {
+	for _, unit := range units {
+		size, err := parse("1" + unit)
+		if err != nil {
+			panic("BUG: place: unit " + unit + ": " + err.Error())
+		}
+		s := strconv.FormatFloat(v/size, 'f', -1, 64) + unit
+		if back, err := parse(s); err == nil && back == v && (best == "" || len(s) <= len(best)) {
+			best = s
+		}
 	}
-	return strconv.FormatFloat(v, 'f', -1, 64) + unit
+	return best
 }

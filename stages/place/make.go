@@ -50,7 +50,7 @@ func Make(c model.Config, devices []Device, o Options) (Plan, error) {
 		}
 		p.leaveOut(len(devices))
 	}
-	p.Hosts = p.known(o.Hosts)
+	p.Know(o.Hosts)
 	p.Experts = strategy.Place(c, p, expertHosts(p, o))
 	return p, p.Check(c)
 }
@@ -75,14 +75,14 @@ func (p *Plan) leaveOut(n int) {
 	}
 }
 
-// known are the hosts that have devices of the plan, in the order in which they were given.
-func (p Plan) known(hosts []Host) (list []Host) {
+// Know notes what is known of those among hosts that have devices of the plan.
+func (p *Plan) Know(hosts []Host) {
+	p.Hosts = nil
 	for _, h := range hosts {
 		if slices.ContainsFunc(p.Devices, func(d Device) bool { return d.Host == h.Address }) {
-			list = append(list, h)
+			p.Hosts = append(p.Hosts, h)
 		}
 	}
-	return list
 }
 
 // Cut cuts layers into n stages on that many devices, as evenly as possible.
