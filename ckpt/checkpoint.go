@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"slices"
 	"time"
 
 	"troupe/tensor"
@@ -91,13 +92,19 @@ func openPickles(ctx context.Context, model fs.FS, wants []Want, opt Options) (*
 	if err != nil {
 		return nil, err
 	}
+	absent := make([][]bool, len(wants))
+	for i, w := range wants {
+		if absent[i] = opt.absent(i, w.Shape); absent[i] != nil && !slices.Contains(absent[i], false) {
+			l.spare(i)
+		}
+	}
 	if err := firstOf(l.expect(len(wants), name)); err != nil {
 		return nil, err
 	}
 	c := &Checkpoint{Tensors: make([]Tensor, len(wants)), regions: make([]region, len(wants))}
 	pass := job{opt: opt, what: "compare the headers", tensor: name}
 	return c, pass.each(ctx, len(wants), func(i int) error {
-		return c.openTensor(model, i, wants[i], opt.absent(i, wants[i].Shape))
+		return c.openTensor(model, i, wants[i], absent[i])
 	})
 }
 

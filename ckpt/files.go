@@ -84,6 +84,14 @@ func (l *listing) expect(n int, tensor func(i int) string) []*Error {
 	return bad
 }
 
+// spare says that file i is not needed: whether it is there or not is all the same.
+func (l *listing) spare(i int) {
+	if i >= len(l.files) {
+		l.files = append(l.files, make([]fileInfo, i+1-len(l.files))...)
+	}
+	l.files[i] = fileInfo{found: true}
+}
+
 // bytes is the sum of the files' sizes.
 func (l *listing) bytes() (sum int64) {
 	for _, f := range l.files {

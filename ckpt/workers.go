@@ -27,7 +27,7 @@ type Options struct {
 	SkipInt8 bool
 	// Need tells which arrays Open is to read, for a process that computes with a part of a model: tensor is the place
 	// in the list, expert -1 for a tensor without experts. The others are Tensor.Absent, and a file of which nothing
-	// is needed is not opened. nil: everything.
+	// is needed is not opened and may be missing. nil: everything.
 	Need func(tensor, expert int) bool
 }
 

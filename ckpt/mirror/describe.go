@@ -55,27 +55,54 @@ func Describe(ctx context.Context, dir fs.FS, tensors []Tensor, layouts []ckpt.L
 	return m, err
 }
 
-// sampleAll fills in the samples of all files, several at a time. The error is the first in their order.
+// sampleAll fills in the samples of all files.
 func (m *Manifest) sampleAll(ctx context.Context, dir fs.FS) error {
-	bad := make([]error, len(m.Files))
+	return eachFile(ctx, "describe", m.Files, func(f *File) (err error) {
+		f.Sample, err = f.sample(dir)
+		return err
+	})
+}
+
+// Compare holds the files of another directory against the manifest: those of which something is wanted have to be
+// there, with the same size, headers and samples. It is how hosts that have files of their own find out that they
+// have the same checkpoint. The error names the first file that differs.
+func (m *Manifest) Compare(ctx context.Context, dir fs.FS, want func(tensor string, layer, expert int) bool) error {
+	var files []File
+	for i := range m.Files {
+		if m.wants(i, want) {
+			files = append(files, m.Files[i])
+		}
+	}
+	return eachFile(ctx, "compare", files, func(f *File) error {
+		got, err := f.sample(dir)
+		if err == nil && got != f.Sample {
+			err = errors.New("not the same file as on the other host: use one checkpoint on all hosts")
+		}
+		return err
+	})
+}
+
+// eachFile does something with files, several at a time. The error is the first in their order.
+func eachFile(ctx context.Context, what string, files []File, do func(f *File) error) error {
+	bad := make([]error, len(files))
 	var next atomic.Int64
 	var wg sync.WaitGroup
-	for range min(describers, len(m.Files)) {
+	for range min(describers, len(files)) {
 		wg.Go(func() {
 			for ctx.Err() == nil {
 				i := int(next.Add(1)) - 1
-				if i >= len(m.Files) {
+				if i >= len(files) {
 					return
 				}
-				if err := m.Files[i].sample(dir); err != nil {
-					bad[i] = fmt.Errorf("mirror: %s: %w", m.Files[i].Name, err)
+				if err := do(&files[i]); err != nil {
+					bad[i] = fmt.Errorf("mirror: %s: %w", files[i].Name, err)
 				}
 			}
 		})
 	}
 	wg.Wait()
 	if ctx.Err() != nil {
-		return fmt.Errorf("mirror: describe: stopped: %w", context.Cause(ctx))
+		return fmt.Errorf("mirror: %s: stopped: %w", what, context.Cause(ctx))
 	}
 	for _, err := range bad {
 		if err != nil {
@@ -86,19 +113,19 @@ func (m *Manifest) sampleAll(ctx context.Context, dir fs.FS) error {
 }
 
 // sample hashes everything of a file that lies in no extent, and some bytes of each extent.
-func (f *File) sample(dir fs.FS) error {
+func (f *File) sample(dir fs.FS) (string, error) {
 	r, err := openAt(dir, f.Name)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer r.Close()
 	if r.size != f.Size {
-		return fmt.Errorf("%d bytes, and %d a moment ago: it is being written", r.size, f.Size)
+		return "", fmt.Errorf("%d bytes, want %d: not the same file, or it is being written", r.size, f.Size)
 	}
 	h := sha256.New()
 	for lo, hi := range f.frame() {
 		if err := hashRange(h, r, lo, hi-lo); err != nil {
-			return err
+			return "", err
 		}
 	}
 	for _, x := range f.Extents {
@@ -116,11 +143,10 @@ func (f *File) sample(dir fs.FS) error {
 			}
 		}
 		if err != nil {
-			return err
+			return "", err
 		}
 	}
-	f.Sample = hex.EncodeToString(h.Sum(nil))
-	return nil
+	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
 func hashRange(h hash.Hash, r io.ReaderAt, offset, n int64) error {

@@ -36,7 +36,8 @@ func (v *Mirror) Fetch(ctx context.Context, from Source, want func(tensor string
 			return err
 		}
 		v.first = false
-		f := fetch{mirror: v, from: from, journal: j, total: total, progress: progress}
+		local, _ := from.(*Directory)
+		f := fetch{mirror: v, local: local, from: from, journal: j, total: total, progress: progress}
 		for at := range v.missing(wanted) { // after there is room for it: what is listed is bounded by the disk
 			f.list = append(f.list, at)
 		}
@@ -57,7 +58,12 @@ func (v *Mirror) filling(ctx context.Context, do func(j *journal) error) (err er
 		return err
 	}
 	defer f.Close()
-	if err := waitLock(ctx, f); err != nil {
+	ok, err := tryLock(f, true)
+	if err == nil && !ok {
+		v.opt.log().Info("waiting for another process that fetches into this copy of weights", "dir", v.dir)
+		err = waitLock(ctx, f)
+	}
+	if err != nil {
 		return err
 	}
 	end, lost, err := v.reload()
@@ -81,6 +87,7 @@ func (v *Mirror) filling(ctx context.Context, do func(j *journal) error) (err er
 type fetch struct {
 	mirror   *Mirror
 	from     Source
+	local    *Directory // the source, if it is a directory of this host: its bytes come from where its sums would; or nil
 	journal  *journal
 	list     []place
 	total    int64
@@ -98,13 +105,17 @@ func (f *fetch) run(ctx context.Context, parallel int) error {
 	var wg sync.WaitGroup
 	for range parallel {
 		wg.Go(func() {
+			var buf []byte // of a piece of this host's
+			if f.local != nil {
+				buf = make([]byte, PieceBytes)
+			}
 			for ctx.Err() == nil {
 				i := int(f.next.Add(1)) - 1
 				if i >= len(f.list) {
 					return
 				}
 				r := record{file: int(f.list[i].file), piece: int(f.list[i].piece)}
-				if err := f.one(ctx, &r); err != nil {
+				if err := f.one(ctx, &r, buf); err != nil {
 					stop(err)
 					return
 				}
@@ -137,18 +148,26 @@ func (f *fetch) run(ctx context.Context, parallel int) error {
 }
 
 // one gets a piece and writes it to its place.
-func (f *fetch) one(ctx context.Context, r *record) error {
+func (f *fetch) one(ctx context.Context, r *record, buf []byte) error {
 	file := &f.mirror.man.Files[r.file]
 	offset, n := file.piece(r.piece)
+	if f.local != nil {
+		buf = buf[:n]
+		if err := f.local.piece(r.file, offset, buf); err != nil {
+			return err
+		}
+		if !f.mirror.opt.Temporary { // a copy in memory that does not outlive its programs needs no sums
+			r.sum = sha256.Sum256(buf)
+		}
+		r.here = true
+		return f.write(r.file, offset, buf)
+	}
 	for attempt := 1; ; attempt++ {
-		data, sum, err := f.read(ctx, r.file, offset, n)
+		data, sum, err := f.from.Read(ctx, r.file, offset, n)
 		if err != nil {
 			return err
 		}
 		got := sha256.Sum256(data)
-		if f.local() {
-			sum = got
-		}
 		if got == sum && len(data) == n {
 			r.sum, r.here = sum, true
 			return f.write(r.file, offset, data)
@@ -158,20 +177,6 @@ func (f *fetch) one(ctx context.Context, r *record) error {
 				file.Name, offset, len(data), got[:8], n, sum[:8], attempts)
 		}
 	}
-}
-
-// local tells that the source is a directory of this host: its bytes come from where its sums would.
-func (f *fetch) local() bool {
-	_, ok := f.from.(*Directory)
-	return ok
-}
-
-func (f *fetch) read(ctx context.Context, file int, offset int64, n int) (data []byte, sum [32]byte, err error) {
-	if d, ok := f.from.(*Directory); ok {
-		data, err = d.piece(file, offset, n)
-		return data, sum, err
-	}
-	return f.from.Read(ctx, file, offset, n)
 }
 
 func (f *fetch) write(file int, offset int64, data []byte) error {

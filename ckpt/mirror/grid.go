@@ -1,6 +1,9 @@
 package mirror
 
-import "iter"
+import (
+	"iter"
+	"slices"
+)
 
 // numPieces is the number of pieces of a file.
 func (f *File) numPieces() int { return int((f.Size + PieceBytes - 1) / PieceBytes) }
@@ -54,18 +57,17 @@ func (m *Manifest) wanted(want func(tensor string, layer, expert int) bool) []pi
 	list := make([]pieces, len(m.Files))
 	for i := range m.Files {
 		f := &m.Files[i]
-		p, any := newPieces(f.numPieces()), len(f.Extents) == 0
+		if !m.wants(i, want) {
+			continue
+		}
+		p := newPieces(f.numPieces())
 		for _, x := range f.Extents {
 			if x[0] < 0 {
 				continue
 			}
 			if t := m.Tensors[x[0]]; want(t.Name, t.Layer, int(x[1])) {
 				p.cover(x[2], x[2]+x[3])
-				any = true
 			}
-		}
-		if !any {
-			continue
 		}
 		for lo, hi := range f.frame() {
 			p.cover(lo, hi)
@@ -73,6 +75,18 @@ func (m *Manifest) wanted(want func(tensor string, layer, expert int) bool) []pi
 		list[i] = p
 	}
 	return list
+}
+
+// wants tells whether anything of file i is wanted; what has no arrays is always.
+func (m *Manifest) wants(i int, want func(tensor string, layer, expert int) bool) bool {
+	f := &m.Files[i]
+	return len(f.Extents) == 0 || slices.ContainsFunc(f.Extents, func(x Extent) bool {
+		if x[0] < 0 {
+			return false
+		}
+		t := m.Tensors[x[0]]
+		return want(t.Name, t.Layer, int(x[1]))
+	})
 }
 
 // PartBytes is what a part of the directory takes when it is fetched: whole pieces of its files.

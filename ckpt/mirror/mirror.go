@@ -138,7 +138,8 @@ func (v *Mirror) Close() error {
 		return nil
 	}
 	now := time.Now()
-	err := os.Chtimes(use.Name(), now, now)
+	_ = os.Chtimes(use.Name(), now, now) // only the order of removal depends on it
+	var err error
 	if v.opt.Temporary {
 		err = v.opt.locked(context.Background(), func() error {
 			if alone, err := tryLock(use, true); err != nil || !alone {

@@ -79,6 +79,15 @@ func SharedMemory() string {
 	return filepath.Join("/dev/shm", fmt.Sprintf("troupe-weights-%d", os.Geteuid()))
 }
 
+// CacheDirectory is where a user's programs keep what they fetch, unless they are told otherwise.
+func CacheDirectory() (string, error) {
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return "", fmt.Errorf("mirror: no directory for copies of weights: %w: name one", err)
+	}
+	return filepath.Join(dir, "troupe", "weights"), nil
+}
+
 var copyName = regexp.MustCompile(`^[0-9a-f]{32}$`)
 
 // copyOf is a copy in a cache directory.

@@ -54,7 +54,11 @@ func (d *Directory) Manifest(context.Context) ([]byte, error) { return d.man.Enc
 // file that has changed since it was first read is an error, as a copy would be made of two. Sums are made when a
 // piece is first read, and remembered: 40 bytes for each MiB.
 func (d *Directory) Read(_ context.Context, file int, offset int64, n int) (data []byte, sum [32]byte, err error) {
-	if data, err = d.piece(file, offset, n); err != nil {
+	data = make([]byte, min(max(n, 0), PieceBytes))
+	if n != len(data) {
+		return nil, sum, fmt.Errorf("mirror: read: %d bytes, want a piece of at most %d", n, PieceBytes)
+	}
+	if err := d.piece(file, offset, data); err != nil {
 		return nil, sum, err
 	}
 	i := int(offset / PieceBytes)
@@ -75,23 +79,22 @@ func (d *Directory) Read(_ context.Context, file int, offset int64, n int) (data
 	return data, sum, nil
 }
 
-// piece reads a piece of the manifest, and nothing else.
-func (d *Directory) piece(file int, offset int64, n int) (data []byte, err error) {
+// piece fills data with a piece of the manifest; anything else is refused.
+func (d *Directory) piece(file int, offset int64, data []byte) error {
 	if file < 0 || file >= len(d.man.Files) {
-		return nil, fmt.Errorf("mirror: read: file %d, want 0 to %d", file, len(d.man.Files)-1)
+		return fmt.Errorf("mirror: read: file %d, want 0 to %d", file, len(d.man.Files)-1)
 	}
 	f := &d.man.Files[file]
 	if offset < 0 || offset%PieceBytes != 0 || offset >= f.Size {
-		return nil, fmt.Errorf("mirror: read: %s: byte %d, want a multiple of %d below %d", f.Name, offset, PieceBytes, f.Size)
+		return fmt.Errorf("mirror: read: %s: byte %d, want a multiple of %d below %d", f.Name, offset, PieceBytes, f.Size)
 	}
-	if _, want := f.piece(int(offset / PieceBytes)); n != want {
-		return nil, fmt.Errorf("mirror: read: %s: %d bytes from byte %d on, want the piece of %d", f.Name, n, offset, want)
+	if _, want := f.piece(int(offset / PieceBytes)); len(data) != want {
+		return fmt.Errorf("mirror: read: %s: %d bytes from byte %d on, want the piece of %d", f.Name, len(data), offset, want)
 	}
-	data = make([]byte, n)
 	if err := d.read(file, offset, data); err != nil {
-		return nil, fmt.Errorf("mirror: read: %s: %w", f.Name, err)
+		return fmt.Errorf("mirror: read: %s: %w", f.Name, err)
 	}
-	return data, nil
+	return nil
 }
 
 // read fills data from a file that must not have changed.

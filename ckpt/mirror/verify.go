@@ -9,7 +9,8 @@ import (
 )
 
 // Verify reads all pieces that are there again and drops those whose bytes are not what was fetched, so that the next
-// Fetch gets them anew. It returns how many it dropped. Nobody may compute with the copy meanwhile.
+// Fetch gets them anew. It returns how many it dropped. Nobody may compute with the
+// copy meanwhile. What a temporary copy took from a directory of this host has no sums, and is passed over.
 func (v *Mirror) Verify(ctx context.Context, progress func(done, total int64)) (dropped int, err error) {
 	err = v.filling(ctx, func(j *journal) error {
 		sums := map[[2]int][32]byte{}
@@ -30,7 +31,7 @@ func (v *Mirror) Verify(ctx context.Context, progress func(done, total int64)) (
 					return context.Cause(ctx)
 				}
 				offset, n := v.man.Files[i].piece(k)
-				if !v.intact(i, offset, buf[:n], sums[[2]int{i, k}]) {
+				if sums[[2]int{i, k}] != [32]byte{} && !v.intact(i, offset, buf[:n], sums[[2]int{i, k}]) {
 					if err := v.drop(j, []record{{file: i, piece: k}}); err != nil {
 						return err
 					}

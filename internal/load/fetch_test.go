@@ -1,7 +1,12 @@
 package load
 
 import (
+	"errors"
+	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"troupe/ckpt"
@@ -106,6 +111,59 @@ func TestBeforeOverlay(t *testing.T) {
 			if got, want := need(w.Name, w.Layer, e), w.Layer == 2 && (e == 2 || e == 7); got != want {
 				t.Errorf("%s: expert %d: %v, want %v", w.Name, e, got, want)
 			}
+		}
+	}
+}
+
+// TestOwnFiles: a host that has only the files that it needs opens its part, and is told when they are another
+// checkpoint's.
+func TestOwnFiles(t *testing.T) {
+	path := diskDemo(t)
+	dir := os.DirFS(path)
+	whole := open(t, dir)
+	man, err := Describe(t.Context(), dir, whole.Config, ckpt.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	need := someOfDemo(whole.Config)
+	kept := ""
+	for i, w := range model.Tensors(whole.Config) {
+		any := false
+		for e := -1; e < whole.Config.Model.NumExperts; e++ {
+			any = any || (e < 0) == (len(w.Shape) < 3) && need(w.Name, w.Layer, e)
+		}
+		file := fmt.Sprintf("%s/ckpt-0/tensor%05d_000", path, i)
+		if any {
+			kept = file
+		} else if err := os.Remove(file); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := man.Compare(t.Context(), dir, need); err != nil {
+		t.Error(err)
+	}
+	if err := man.Compare(t.Context(), dir, All); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("all of it: %v", err)
+	}
+	part, err := OpenPart(t.Context(), dir, whole.Config, need, ckpt.Options{Prefault: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer part.Close()
+	comparePart(t, whole, part, need)
+	if _, err := Open(t.Context(), dir, whole.Config, ckpt.Options{}); err == nil || !strings.Contains(err.Error(), "missing file") {
+		t.Errorf("all of it: %v", err)
+	}
+	raw, err := os.ReadFile(kept)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, b := range map[string][]byte{"header": append([]byte{1}, raw[1:]...), "size": append(raw[:len(raw):len(raw)], 0)} {
+		if err := os.WriteFile(kept, b, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := man.Compare(t.Context(), dir, need); err == nil || !strings.Contains(err.Error(), filepath.Base(kept)) {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

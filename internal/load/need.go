@@ -67,8 +67,8 @@ func BeforeOverlay(o *surgery.Overlay, need Need) Need {
 	}
 }
 
-// OpenPart is Open for a process that computes with a part of a model: nothing else is read, mapped pages that are
-// not needed cost nothing, and weights that are not needed are nil, so that a stage or an expert that would compute
+// OpenPart is Open for a process that computes with a part of a model: nothing else is read, files of pickles of
+// which nothing is needed may be missing, mapped pages that are not needed cost nothing, and weights that are not needed are nil, so that a stage or an expert that would compute
 // with one is refused when it is compiled. Such a model can be repacked (its part alone is), not written.
 //
 // Where dir is of files that are [ckpt.Sparse], every byte that is needed has to be there; else the error says what is not.
