@@ -48,7 +48,7 @@ func (p *program) app() *cli.App {
 		Reader:      p.in, Writer: p.out, ErrWriter: p.err,
 		Commands: []*cli.Command{
 			p.runCommand(), p.evalCommand(), p.logitsCommand(), p.tokenizeCommand(),
-			p.inspectCommand(), p.planCommand(), p.newCommand(), p.convertCommand(), p.kernelsCommand(), p.expertsCommand(), p.benchCommand(), p.ctlCommand(),
+			p.inspectCommand(), p.planCommand(), p.newCommand(), p.convertCommand(), p.kernelsCommand(), p.expertsCommand(), p.benchCommand(), p.ctlCommand(), p.certCommand(),
 			p.versionCommand(), p.helpCommand(), p.completionCommand(), p.docsCommand(),
 		},
 		Flags:                     append(global, cli.HelpFlag), // which a command of that name keeps out else

@@ -50,6 +50,7 @@ var folders = []folder{
 	{path: "actors/internal/link"},
 	{path: "actors/internal/wire"},
 	{path: "actors", imports: []string{"actors/internal/link", "actors/internal/wire", "stages", "stages/kv", "stages/place", "stages/sample", "stages/sched", "router", "model", "kernels", "tensor"}},
+	{path: "credentials"},
 	// bench looks at kernels/cpu for its probes alone: they are of the machine, not of a variant.
 	{path: "bench", imports: []string{"actors", "stages", "stages/sample", "stages/sched", "router", "model", "kernels", "kernels/cpu", "tensor"}},
 	{path: "lab/journal"},
@@ -142,6 +143,8 @@ var reasons = []reason{
 	{"internal/...", "*", house},
 	{"model/demo", "*", "model/demo hands out bytes; ckpt and tokens read them"},
 	{"actors/internal/...", "*", "between hosts numbers and names travel: what they mean is the actors' matter"},
+	{"*", "credentials", "certificates are read by cli: who speaks with other hosts is handed settings of TLS"},
+	{"credentials", "*", "certificates are files: who shows them to whom is not their matter"},
 	{"bench", "*", "a measurement is handed an engine that is ready to start: how it is arranged is what it compares"},
 	{"*", "placement", "a file is read by cli: the parts are handed the plan that it gives"},
 	{"placement", "*", "a placement file names layers, experts and devices: what computes there is not its matter"},
