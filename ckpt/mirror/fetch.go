@@ -29,13 +29,13 @@ func (v *Mirror) Fetch(ctx context.Context, from Source, want func(tensor string
 	err := v.filling(ctx, func(j *journal) error {
 		total := v.Missing(want)
 		if total == 0 {
-			v.first = false
+			v.begun.Store(true)
 			return nil
 		}
 		if err := v.makeRoom(ctx, j, wanted); err != nil {
 			return err
 		}
-		v.first = false
+		v.begun.Store(true)
 		local, _ := from.(*Directory)
 		f := fetch{mirror: v, local: local, from: from, journal: j, total: total, progress: progress}
 		for at := range v.missing(wanted) { // after there is room for it: what is listed is bounded by the disk
@@ -101,7 +101,7 @@ type fetch struct {
 func (f *fetch) run(ctx context.Context, parallel int) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	written := make(chan record, parallel)
+	written := make(chan record, batchPieces)
 	var wg sync.WaitGroup
 	for range parallel {
 		wg.Go(func() {

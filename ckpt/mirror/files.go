@@ -42,6 +42,7 @@ func (v *Mirror) Open(name string) (fs.File, error) {
 			return bad(err)
 		}
 	}
+	v.begun.Store(true)
 	f, err := os.Open(v.path(i))
 	if errors.Is(err, fs.ErrNotExist) && v.man.Files[i].Size == 0 {
 		f, err = v.file(i)

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -49,8 +50,8 @@ type Mirror struct {
 	use   *os.File       // with a shared lock
 	names map[string]int // of the files
 
-	filler sync.Mutex // one goroutine fills
-	first  bool       // nothing was fetched through this mirror yet
+	filler sync.Mutex  // one goroutine fills
+	begun  atomic.Bool // something was fetched or opened through this mirror: no piece may go any more
 
 	mu   sync.RWMutex
 	have []pieces // of each file
@@ -64,7 +65,7 @@ func Open(ctx context.Context, opt Options, m *Manifest) (*Mirror, error) {
 	if opt.Dir == "" {
 		return nil, errors.New("mirror: no directory for copies of weights: name one")
 	}
-	v := &Mirror{opt: opt, man: m, dir: filepath.Join(opt.Dir, m.identity), first: true, names: map[string]int{}}
+	v := &Mirror{opt: opt, man: m, dir: filepath.Join(opt.Dir, m.identity), names: map[string]int{}}
 	for i, f := range m.Files {
 		v.names[f.Name] = i
 	}
@@ -125,8 +126,8 @@ func (v *Mirror) closed() bool {
 	return v.use == nil
 }
 
-// Close lets others remove the copy; a temporary one is removed if nobody else uses it. What is mapped of it stays
-// readable until it is unmapped, but close what was opened of it first.
+// Close lets others remove the copy; a temporary one is removed if nobody else uses it. Close first
+// what was opened of it: its disk may be given to other pieces afterwards, and what is still mapped would change.
 func (v *Mirror) Close() error {
 	v.filler.Lock()
 	defer v.filler.Unlock()

@@ -312,7 +312,7 @@ func (v *Mirror) Allocated() (int64, error) {
 
 // unwanted lists the pieces that can go, and their bytes.
 func (v *Mirror) unwanted(wanted []pieces) (list []record, bytes int64) {
-	if !v.first {
+	if v.begun.Load() {
 		return nil, 0
 	}
 	alone, err := tryLock(v.use, true)

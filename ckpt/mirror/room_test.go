@@ -88,6 +88,17 @@ func TestLimitOfOneCopy(t *testing.T) {
 	if err := errors.Join(s.compare(first, oneExpert), first.Close()); err != nil {
 		t.Error(err)
 	}
+	third := mustOpen(t, opt, s.man)
+	if err := errors.Join(s.compare(third, oneExpert), second.Close()); err != nil { // something of it has been opened
+		t.Error(err)
+	}
+	if err := third.Fetch(t.Context(), s.source(), others, 2, nil); err == nil {
+		t.Error("pieces of an open file were given up")
+	}
+	if err := third.Close(); err != nil {
+		t.Error(err)
+	}
+	second = mustOpen(t, opt, s.man)
 	mustFetch(t, second, s.source(), others)
 	if err := s.compare(second, others); err != nil {
 		t.Error(err)

@@ -278,3 +278,42 @@ func TestHolesAreRefused(t *testing.T) {
 		}
 	}
 }
+
+// TestNeedOf: for every run of layers, what NeedOf says is enough to compile the stage and its experts, and leaves the
+// other layers out.
+func TestNeedOf(t *testing.T) {
+	c, err := Config(demo.FS())
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, n := model.NewPlan(c), c.Model.NumLayers
+	for lo := range n {
+		for hi := lo + 1; hi <= n; hi++ {
+			span := stages.Span{Lo: lo, Hi: hi}
+			need := NeedOf(c, []stages.Span{span}, func(layer, e int) bool { return layer >= lo && layer < hi && e == 1 })
+			part, err := OpenPart(t.Context(), demo.FS(), c, need, ckpt.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			libs := stages.OpenLibraries(kernels.Int8, kernels.Binding{}, kernels.SameThreads(1))
+			s, err := stages.NewStage(c, plan, span, part.Weights, libs, stages.CacheSize{Blocks: 1}, nil)
+			if err != nil {
+				t.Fatalf("layers %d to %d: %v", lo, hi-1, err)
+			}
+			x := stages.NewExperts(plan)
+			for l := lo; l < hi; l++ {
+				if err := x.Add(l, 1, part.Weights, libs); err != nil {
+					t.Error(err)
+				}
+			}
+			for _, w := range model.Tensors(c) {
+				if w.Layer >= 0 && (w.Layer < lo || w.Layer >= hi) && slices.ContainsFunc(part.Weights[w.Name], func(k *kernels.Weight) bool { return k != nil }) {
+					t.Errorf("layers %d to %d: %s was opened", lo, hi-1, w.Name)
+				}
+			}
+			if err := errors.Join(s.Close(), libs.Close(), part.Close()); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
