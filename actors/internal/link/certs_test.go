@@ -20,7 +20,7 @@ type authority struct {
 	pool *x509.CertPool
 }
 
-func newAuthority(t *testing.T) *authority {
+func newAuthority(t testing.TB) *authority {
 	t.Helper()
 	a := &authority{key: newKey(t), pool: x509.NewCertPool()}
 	a.cert = signed(t, &x509.Certificate{
@@ -31,7 +31,7 @@ func newAuthority(t *testing.T) *authority {
 	return a
 }
 
-func newKey(t *testing.T) *ecdsa.PrivateKey {
+func newKey(t testing.TB) *ecdsa.PrivateKey {
 	t.Helper()
 	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -40,7 +40,7 @@ func newKey(t *testing.T) *ecdsa.PrivateKey {
 	return k
 }
 
-func signed(t *testing.T, c, parent *x509.Certificate, public, key any) *x509.Certificate {
+func signed(t testing.TB, c, parent *x509.Certificate, public, key any) *x509.Certificate {
 	t.Helper()
 	if parent == nil {
 		parent = c
@@ -57,7 +57,7 @@ func signed(t *testing.T, c, parent *x509.Certificate, public, key any) *x509.Ce
 }
 
 // node is a certificate for 127.0.0.1, or another host, that ends then.
-func (a *authority) node(t *testing.T, host string, end time.Time) tls.Certificate {
+func (a *authority) node(t testing.TB, host string, end time.Time) tls.Certificate {
 	t.Helper()
 	key := newKey(t)
 	c := &x509.Certificate{
@@ -73,7 +73,7 @@ func (a *authority) node(t *testing.T, host string, end time.Time) tls.Certifica
 }
 
 // secure is a link with a certificate of the authority.
-func (a *authority) secure(t *testing.T, host string, end time.Time) Config {
+func (a *authority) secure(t testing.TB, host string, end time.Time) Config {
 	t.Helper()
 	c := plain("127.0.0.1:0")
 	cert := a.node(t, host, end)

@@ -11,8 +11,9 @@ import (
 )
 
 const (
-	mostArriving = 64 // connections that have not shown who they are
-	mostInside   = 64 // connections that have
+	mostArriving = 256 // connections that have not shown who they are
+	mostOfOne    = 16  // of these, from one host: a stranger does not keep the others out
+	mostInside   = 64  // connections that have
 )
 
 // door lets peers' connections in, a bounded number of them, and can end them all. It is gRPC's handshake with a
@@ -22,12 +23,13 @@ type door struct {
 
 	mu       sync.Mutex
 	arriving int
+	of       map[string]int // by host
 	inside   map[*inside]bool
 	closed   bool
 }
 
 func newDoor(server *tls.Config) *door {
-	d := &door{TransportCredentials: insecure.NewCredentials(), inside: map[*inside]bool{}}
+	d := &door{TransportCredentials: insecure.NewCredentials(), of: map[string]int{}, inside: map[*inside]bool{}}
 	if server != nil {
 		d.TransportCredentials = credentials.NewTLS(server)
 	}
@@ -36,12 +38,13 @@ func newDoor(server *tls.Config) *door {
 
 // ServerHandshake lets a connection in; an error closes it.
 func (d *door) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	if err := d.arrive(); err != nil {
+	host, _, _ := net.SplitHostPort(raw.RemoteAddr().String())
+	if err := d.arrive(host); err != nil {
 		return nil, nil, err
 	}
 	conn, who, err := d.TransportCredentials.ServerHandshake(raw)
 	in := &inside{Conn: conn, door: d}
-	if err := d.enter(in, err); err != nil {
+	if err := d.enter(host, in, err); err != nil {
 		if conn != nil {
 			_ = conn.Close()
 		}
@@ -53,24 +56,28 @@ func (d *door) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, er
 // Clone is the door itself: there is one.
 func (d *door) Clone() credentials.TransportCredentials { return d }
 
-func (d *door) arrive() error {
+func (d *door) arrive(host string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	switch {
 	case d.closed:
 		return errors.New("link: it is closing")
-	case d.arriving >= mostArriving || len(d.inside) >= mostInside:
+	case d.arriving >= mostArriving || d.of[host] >= mostOfOne || len(d.inside) >= mostInside:
 		return errors.New("link: too many connections")
 	}
 	d.arriving++
+	d.of[host]++
 	return nil
 }
 
 // enter ends an arrival; err is the handshake's.
-func (d *door) enter(in *inside, err error) error {
+func (d *door) enter(host string, in *inside, err error) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.arriving--
+	if d.of[host]--; d.of[host] == 0 {
+		delete(d.of, host)
+	}
 	switch {
 	case err != nil:
 		return err

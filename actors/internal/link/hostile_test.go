@@ -204,7 +204,7 @@ func TestSilentConnections(t *testing.T) {
 	}
 	asks(t, system, l.Address(), []byte("x"))
 	var all []net.Conn
-	for range mostArriving + 8 {
+	for range mostOfOne + 8 {
 		c, err := net.Dial("tcp", l.Address())
 		if err != nil {
 			t.Fatal(err)

@@ -68,7 +68,7 @@ func answer(c actor.Context) {
 }
 
 // started is a link, stopped at the end of the test, with an actor "part-echo" that answers.
-func started(t *testing.T, c Config) (*Link, *actor.ActorSystem) {
+func started(t testing.TB, c Config) (*Link, *actor.ActorSystem) {
 	t.Helper()
 	if racing {
 		t.Skip("the library has data races of its own")
@@ -85,7 +85,7 @@ func started(t *testing.T, c Config) (*Link, *actor.ActorSystem) {
 	return l, system
 }
 
-func stopped(t *testing.T, l *Link) {
+func stopped(t testing.TB, l *Link) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
