@@ -15,7 +15,11 @@ func busy(t *testing.T) *line {
 	l := newLine(t, c)
 	score := generation(0, counting(5, 9)...)
 	score.Mode = Score
-	for _, r := range []Request{generation(9, counting(0, 20)...), generation(5, 0, 4, 0, 5), score, generation(30, 7), generation(4, counting(3, 12)...)} {
+	half := generation(6, 0, 8, 9, 10)
+	for _, e := range l.wanted(half)[:3] {
+		half.Made = append(half.Made, e.Token)
+	}
+	for _, r := range []Request{generation(9, counting(0, 20)...), generation(5, 0, 4, 0, 5), score, generation(30, 7), half, generation(4, counting(3, 12)...)} {
 		l.mustSubmit(r)
 	}
 	return l
@@ -41,7 +45,7 @@ func TestCancelAtEveryMoment(t *testing.T) {
 	for l := busy(t); l.step(); {
 		steps++
 	}
-	for victim := ID(1); victim <= 5; victim++ {
+	for victim := ID(1); victim <= 6; victim++ {
 		for at := range steps {
 			l := busy(t)
 			for range at {

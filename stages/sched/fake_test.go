@@ -132,6 +132,10 @@ func alone(c model.Config, bucket int, r Request) []Event {
 	}
 	s.cut(n)
 	for i := range r.MaxTokens {
+		if i < len(r.Made) {
+			s.feed(r.Made[i:i+1], func(_, j int) bool { return j >= first })
+			continue
+		}
 		d := answer(s.state[2][n+i-1], stages.Draw{Position: n + i, Step: i, Params: r.Params})
 		if d.Token == r.EOS {
 			return events

@@ -16,8 +16,8 @@ type flight struct {
 // part is a sequence's share of a batch; its draws are neighbours.
 type part struct {
 	seq   *sequence
-	lo    int // first prompt row
-	rows  int // of the prompt; 0: one decode row
+	lo    int // first row that is given
+	rows  int // of these; 0: one decode row
 	draws int
 }
 

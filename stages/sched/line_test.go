@@ -21,7 +21,7 @@ type line struct {
 	ran   int
 	asked map[ID]Request
 	got   map[ID][]Event
-	sent  map[ID]int // next prompt position to be sent
+	sent  map[ID]int // next given row to be sent
 }
 
 func newLine(t testing.TB, c Config) *line {
@@ -36,7 +36,7 @@ func newLine(t testing.TB, c Config) *line {
 func (l *line) submit(r Request) (ID, error) {
 	id, err := l.s.Submit(r)
 	if err == nil {
-		r.Prompt = slices.Clone(r.Prompt)
+		r.Prompt, r.Made = slices.Clone(r.Prompt), slices.Clone(r.Made)
 		l.asked[id] = r
 	}
 	l.check()
@@ -158,11 +158,15 @@ func (l *line) checkBatch(b *stages.Batch) {
 		n := max(p.rows, 1)
 		for r := at; r < at+n; r++ {
 			want := l.sent[p.seq.id] + r - at
-			if p.rows == 0 {
+			prompt := p.rows > 0 && want < p.seq.rows
+			switch {
+			case p.rows == 0:
 				want = len(p.seq.prompt) + p.seq.made - 1
+			case !prompt: // of the tokens that it came with
+				want += len(p.seq.prompt) - p.seq.rows
 			}
-			if int(rows.Seq[r]) != i || int(rows.Pos[r]) != want || rows.Prompt[r] != (p.rows > 0) {
-				l.t.Fatalf("batch %d: row %d: sequence %d position %d prompt %v, want %d, %d, %v", b.ID, r, rows.Seq[r], rows.Pos[r], rows.Prompt[r], i, want, p.rows > 0)
+			if int(rows.Seq[r]) != i || int(rows.Pos[r]) != want || rows.Prompt[r] != prompt {
+				l.t.Fatalf("batch %d: row %d: sequence %d position %d prompt %v, want %d, %d, %v", b.ID, r, rows.Seq[r], rows.Pos[r], rows.Prompt[r], i, want, prompt)
 			}
 		}
 		l.sent[p.seq.id] += p.rows
@@ -212,6 +216,23 @@ func (l *line) check() {
 // wanted is what a request gets alone.
 func (l *line) wanted(r Request) []Event { return alone(l.c.Model, l.c.bucket(len(r.Prompt)), r) }
 
+// half lets a request, sometimes, come with some of the tokens that it would get.
+func (l *line) half(rng *rand.Rand, r Request) Request {
+	if r.Mode != Generate || rng.IntN(2) > 0 {
+		return r
+	}
+	all := l.wanted(r)
+	for _, e := range all[:rng.IntN(len(all)+1)] {
+		if r.Made = append(r.Made, e.Token); len(r.Made) == r.MaxTokens-1 {
+			break
+		}
+	}
+	if len(r.Made) == r.MaxTokens {
+		r.Made = nil
+	}
+	return r
+}
+
 // compare checks the events of a request against those that it gets alone: all of them, or, when it was
 // stopped, a part. Scores and logits may arrive in any order.
 func (l *line) compare(id ID) {
@@ -224,7 +245,7 @@ func (l *line) compare(id ID) {
 		l.t.Errorf("request %d: the last event says %d events before, there are %d", id, end.Index, len(got))
 	}
 	finish := Length
-	if r.Mode == Generate && len(want) < r.MaxTokens {
+	if r.Mode == Generate && len(r.Made)+len(want) < r.MaxTokens {
 		finish = EOS
 	}
 	if r.Mode != Generate {

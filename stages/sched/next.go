@@ -43,7 +43,7 @@ func (s *Scheduler) addDecodes(b *stages.Batch, f *flight) {
 	}
 	active := 0
 	for _, q := range s.running {
-		if q.made > 0 {
+		if q.made > q.again {
 			active++
 		}
 	}
@@ -51,7 +51,7 @@ func (s *Scheduler) addDecodes(b *stages.Batch, f *flight) {
 	n := min((active+s.groups-1)/s.groups, len(s.ready), rows, draws)
 	for _, q := range s.ready[:n] {
 		at := q.join(b)
-		row, draw := q.decodeRow()
+		row, draw := q.decodeRow(q.made - 1)
 		b.AddRow(at, row)
 		b.AddDraw(draw)
 		q.inFlight++
@@ -62,11 +62,11 @@ func (s *Scheduler) addDecodes(b *stages.Batch, f *flight) {
 	s.count.decodeRows += uint64(n)
 }
 
-// addPrompts fills the batch with rows of prompts, oldest first.
+// addPrompts fills the batch with rows of prompts, and of new tokens that requests came with, oldest first.
 func (s *Scheduler) addPrompts(b *stages.Batch, f *flight) {
 	waiting, served := false, false
 	for _, q := range s.running {
-		if q.sent == q.rows {
+		if q.sent == q.given() {
 			continue
 		}
 		waiting = true
@@ -87,8 +87,9 @@ func (s *Scheduler) addChunk(b *stages.Batch, f *flight, q *sequence, n int) {
 	at := q.join(b)
 	p := part{seq: q, lo: q.sent, rows: n}
 	for i := q.sent; i < q.sent+n; i++ {
-		b.AddRow(at, q.promptRow(i, int32(s.c.Model.PadToken)))
-		if draw, wanted := q.promptDraw(i); wanted {
+		row, draw, wanted := q.givenRow(i, int32(s.c.Model.PadToken))
+		b.AddRow(at, row)
+		if wanted {
 			b.AddDraw(draw)
 			p.draws++
 		}

@@ -25,7 +25,7 @@ func TestAnyCompany(t *testing.T) {
 			for range 150 {
 				switch rng.IntN(7) {
 				case 0, 1:
-					l.submit(randomRequest(rng, c.Model))
+					l.submit(l.half(rng, randomRequest(rng, c.Model)))
 				case 2, 3:
 					l.next()
 				case 4:

@@ -108,7 +108,12 @@ func (r *Replay) End() {
 }
 
 // done counts the rows whose keys and values may still be read, and which came back.
-func (q *sequence) done() int { return q.donePrompt() + max(q.made-1, 0) }
+func (q *sequence) done() int {
+	if q.made > q.again {
+		return q.donePrompt() + q.made - 1
+	}
+	return q.donePrompt() + max(q.back-q.rows, 0)
+}
 
 // donePrompt counts those of the prompt.
 func (q *sequence) donePrompt() int { return max(min(q.back, len(q.prompt))-q.first, 0) }

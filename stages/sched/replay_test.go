@@ -40,7 +40,7 @@ func TestReplay(t *testing.T) {
 		for range 150 {
 			switch rng.IntN(8) {
 			case 0, 1:
-				l.submit(randomRequest(rng, c.Model))
+				l.submit(l.half(rng, randomRequest(rng, c.Model)))
 			case 2, 3:
 				l.next()
 			case 4:

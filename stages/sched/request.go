@@ -18,8 +18,12 @@ const (
 
 // Request is what a client asks for.
 type Request struct {
-	Prompt    []int32
-	MaxTokens int // new tokens: exactly as many, unless EOS comes; 0 for Score and Logits
+	Prompt []int32
+	// Made are new tokens that the request already has, fewer than MaxTokens; nil: none. Their rows are computed like
+	// those of a prompt, and no event tells of them: the first is that of the token behind them, which is what it would
+	// be had they been drawn here (N3, N4). Generate alone.
+	Made      []int32
+	MaxTokens int // new tokens, those of Made among them: exactly as many, unless EOS comes; 0 for Score and Logits
 	Params    sample.Params
 	Policy    router.Policy // made for the model of this scheduler
 	EOS       int32         // ends a generation and is not part of it; -1: none
@@ -45,13 +49,13 @@ const (
 // back in the order in which they were made.
 type Event struct {
 	ID      ID
-	Index   int       // Generate: of the new token, from 0; Score, Logits: position in the prompt; Done: number of events before
+	Index   int       // Generate: of the new token, from 0, or behind Made; Score, Logits: position in the prompt; Done: number of events before
 	Token   int32     // Generate: the new token; Score, Logits: the prompt's at that position
 	LogProb float32   // Generate, Score: natural logarithm
 	Logits  []float32 // Logits: [V], of the token that follows this position
 	// Routing, of a request with Trace, is that of the rows computed since the event before, by position; it is the
 	// receiver's. Its last row is the one that the event was drawn from. Generate: the first event has all rows of the
-	// prompt. Done: rows from which nothing was told. Rows that fill a bucket behind the prompt are left out.
+	// prompt and of Made. Done: rows from which nothing was told. Rows that fill a bucket behind the prompt are left out.
 	Routing []router.RowRouting
 	// Generation is that of the batch that drew the token, Since that of the first batch with rows of the
 	// request: what it rests on was computed from the one to the other. Done: of the last such batch; 0, 0: none.
@@ -95,12 +99,31 @@ func (s *Scheduler) checkPrompt(r Request) error {
 	return nil
 }
 
+// checkMade looks at the new tokens that a request comes with.
+func (s *Scheduler) checkMade(r Request) error {
+	if n := len(r.Made); n > 0 && n >= r.MaxTokens {
+		return fmt.Errorf("sched: the request has %d new tokens already, want fewer than the %d that it is about: it is over", n, r.MaxTokens)
+	}
+	for i, t := range r.Made {
+		if t < 0 || int(t) >= s.c.Model.VocabSize {
+			return fmt.Errorf("sched: new token %d is %d, want 0 to %d: use the tokens that this model has made", i, t, s.c.Model.VocabSize-1)
+		}
+		if t == r.EOS {
+			return fmt.Errorf("sched: new token %d is %d, which ends the request: it is over", i, t)
+		}
+	}
+	return nil
+}
+
 func (s *Scheduler) checkMode(r Request) error {
 	m, n := &s.c.Model, len(r.Prompt)
 	switch r.Mode {
 	case Score, Logits:
 		if r.MaxTokens != 0 {
 			return fmt.Errorf("sched: %d new tokens, want 0: the request is about its prompt alone", r.MaxTokens)
+		}
+		if len(r.Made) > 0 {
+			return fmt.Errorf("sched: the request has %d new tokens already, want 0: it is about its prompt alone", len(r.Made))
 		}
 		return nil
 	case Generate:
@@ -117,6 +140,9 @@ func (s *Scheduler) checkMode(r Request) error {
 			n, r.MaxTokens, m.SequenceLen, room)
 	case r.EOS < -1 || int(r.EOS) >= m.VocabSize:
 		return fmt.Errorf("sched: EOS token %d, want 0 to %d, or -1 for none", r.EOS, m.VocabSize-1)
+	}
+	if err := s.checkMade(r); err != nil {
+		return err
 	}
 	return r.Params.Validate()
 }

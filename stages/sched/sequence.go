@@ -57,8 +57,9 @@ type sequence struct {
 	table []int32 // cache blocks
 	skip  []int32 // positions that are no keys for prompt rows
 
-	sent     int     // prompt rows put in batches
-	back     int     // prompt rows that came back
+	again    int     // new tokens that the request came with: their rows follow those of the prompt
+	sent     int     // rows of the prompt, and of these tokens, put in batches
+	back     int     // such rows that came back
 	made     int     // new tokens
 	tokens   []int32 // these
 	told     int     // events
@@ -76,7 +77,7 @@ type sequence struct {
 func (q *sequence) start(id ID, r Request, p layout, pad int32) {
 	*q = sequence{layout: p, id: id, params: r.Params, policy: r.Policy, eos: r.EOS, mode: r.Mode, most: r.MaxTokens, trace: r.Trace,
 		prompt: append(q.prompt[:0], r.Prompt...), table: q.table[:0], skip: q.skip[:0],
-		tokens: slices.Grow(q.tokens[:0], r.MaxTokens)}
+		tokens: append(slices.Grow(q.tokens[:0], r.MaxTokens), r.Made...), again: len(r.Made), made: len(r.Made)}
 	for i := p.first; i < max(p.rows, len(r.Prompt)); i++ {
 		if q.token(i, pad) == pad {
 			q.skip = append(q.skip, int32(i))
@@ -90,6 +91,20 @@ func (q *sequence) token(i int, pad int32) int32 {
 		return q.prompt[i]
 	}
 	return pad
+}
+
+// given counts the rows that need no token to be drawn first: those of the prompt, and of the new tokens that the
+// request came with.
+func (q *sequence) given() int { return q.rows + q.again }
+
+// givenRow is one of these rows, and what is wanted of it.
+func (q *sequence) givenRow(i int, pad int32) (row stages.Row, draw stages.Draw, wanted bool) {
+	if i < q.rows {
+		draw, wanted = q.promptDraw(i)
+		return q.promptRow(i, pad), draw, wanted
+	}
+	row, draw = q.decodeRow(i - q.rows)
+	return row, draw, i == q.given()-1
 }
 
 // promptRow is the row of a position in the prompt, or in its bucket.
@@ -107,7 +122,7 @@ func (q *sequence) promptDraw(i int) (d stages.Draw, wanted bool) {
 	switch q.mode {
 	case Generate:
 		d.Kind, d.Params = stages.Sample, q.params
-		return d, i == len(q.prompt)-1
+		return d, q.again == 0 && i == len(q.prompt)-1
 	case Score:
 		d.Kind = stages.Score
 		if wanted = i < len(q.prompt)-1; wanted {
@@ -119,16 +134,17 @@ func (q *sequence) promptDraw(i int) (d stages.Draw, wanted bool) {
 	return d, i < len(q.prompt)
 }
 
-// chunk is how many prompt rows fit beside what a batch already has.
+// chunk is how many of the rows that are given fit beside what a batch already has. New tokens that lie where a bucket
+// has pads go in a batch behind it.
 func (q *sequence) chunk(b *stages.Batch) int {
 	rows, draws := b.Room()
-	left := q.rows - q.sent
-	if q.whole {
-		if left > rows || q.draws > draws {
+	if q.whole && q.sent < q.rows {
+		if q.rows-q.sent > rows || q.again == 0 && q.draws > draws {
 			return 0
 		}
-		return left
+		return q.rows - q.sent
 	}
+	left := q.given() - q.sent
 	n := min(rows, left)
 	switch {
 	case q.mode != Generate && q.draws > 0: // every row is drawn from
@@ -139,9 +155,9 @@ func (q *sequence) chunk(b *stages.Batch) int {
 	return n
 }
 
-// decodeRow feeds the newest token; its logits give the next one.
-func (q *sequence) decodeRow() (stages.Row, stages.Draw) {
-	return q.newRow(q.made - 1), stages.Draw{Kind: stages.Sample, Position: len(q.prompt) + q.made, Step: q.made, Params: q.params}
+// decodeRow feeds a new token, by its number; its logits give the next one.
+func (q *sequence) decodeRow(i int) (stages.Row, stages.Draw) {
+	return q.newRow(i), stages.Draw{Kind: stages.Sample, Position: len(q.prompt) + i + 1, Step: i + 1, Params: q.params}
 }
 
 // newRow is the row that feeds a new token, by its number.
