@@ -21,6 +21,7 @@ type program struct {
 	quiet      bool
 	settings   *settings
 	host       *host       // of plugins, once it is read
+	scribe     *scribe     // of --token-log and --resume; nil: none
 	midLine    atomic.Bool // standard output and standard error are terminals, and a text stands in a line of theirs
 }
 

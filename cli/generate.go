@@ -1,15 +1,14 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 	"unicode/utf8"
 
 	"troupe/actors"
+	"troupe/internal/tokenlog"
 	"troupe/model"
 	"troupe/stages/sched"
 	"troupe/tokens"
@@ -17,6 +16,7 @@ import (
 
 // job is a request that is ready to run.
 type job struct {
+	number    int // of those of this run
 	id        json.RawMessage
 	request   sched.Request
 	text      *string // the prompt's, if it is text
@@ -25,6 +25,8 @@ type job struct {
 	defaulted bool  // nobody said how many tokens to make
 	bucket    int   // of --pad-sizes; 0: none
 	err       error // it cannot be run
+
+	past []tokenlog.Token // that an earlier run has made of it
 }
 
 // generator turns jobs into text. It may be shared by goroutines.
@@ -36,6 +38,7 @@ type generator struct {
 	padSizes  []int        // of --pad-sizes
 	trace     *routingFile // may be nil
 	swaps     *swapper     // is told of every token; may be nil
+	scribe    *scribe      // of --token-log; may be nil
 }
 
 // prepare encodes a prompt and fills in what depends on its length.
@@ -98,74 +101,4 @@ func firstInvalid(s string) int {
 		}
 	}
 	return -1
-}
-
-// run runs a job to its end and hands its tokens out as they come. Its error is one of each: the request
-// is cancelled then; what goes wrong with the request is in the result.
-func (g *generator) run(ctx context.Context, j job, each func(piece) error) (result, error) {
-	r := result{ID: j.id, PromptTokens: len(j.request.Prompt), Tokens: []int32{}, PadBucket: j.bucket}
-	if j.err != nil {
-		return j.failed(j.err), nil
-	}
-	text, err := g.newText(j)
-	if err != nil {
-		return j.failed(err), nil
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	start := time.Now()
-	stream, err := g.engine.Submit(ctx, j.request)
-	if err != nil {
-		if ctx.Err() != nil {
-			r.Finish = finishCancelled
-			return r, nil
-		}
-		return j.failed(err), nil
-	}
-	first, last := start, start
-	var outer error
-	rows := routingOf{shown: j.routing, file: g.trace}
-	for e := range stream.Events() {
-		switch {
-		case e.Done:
-			if r.Finish == "" {
-				rows.add(e.Routing, &r)
-			}
-			r.finish(e, text)
-		case r.Finish != "" || outer != nil: // already over: what was on its way
-		default:
-			last = time.Now()
-			if len(r.Tokens) == 0 {
-				first = last
-			}
-			r.Tokens = append(r.Tokens, e.Token)
-			r.origin.add(e)
-			g.swaps.drawn()
-			path := rows.add(e.Routing, &r)
-			if path != nil {
-				r.Routing = append(r.Routing, path)
-			}
-			part, hit, err := text.next(e.Token)
-			r.Text += part
-			if err == nil {
-				err = each(piece{j.id, e.Index, e.Token, e.LogProb, e.Generation, part, path})
-			}
-			if hit {
-				r.Finish = finishStop
-			}
-			if outer = err; hit || err != nil {
-				cancel()
-			}
-		}
-	}
-	if rest := text.flush(); rest != "" && outer == nil {
-		r.Text += rest
-		outer = each(piece{ID: j.id, Index: -1, Text: rest})
-	}
-	r.time(start, first, last)
-	rows.finish(j, &r)
-	if g.suspects != nil {
-		r.Kernels = r.origin.doubts(g.suspects())
-	}
-	return r, outer
 }

@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -295,14 +294,6 @@ func TestLiar(t *testing.T) {
 			t.Errorf("after the roll-back: %v, want %v", got, want)
 		}
 	})
-}
-
-// moments is how often a plugin is killed in each way: few here, more by TROUPE_MOMENTS.
-func moments() int {
-	if n, err := strconv.Atoi(os.Getenv("TROUPE_MOMENTS")); err == nil {
-		return n
-	}
-	return 4
 }
 
 // A plugin that computes experts is killed, stopped and made to crash, at random moments: every request ends

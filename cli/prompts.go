@@ -91,7 +91,7 @@ func (p *program) readPrompts(ctx context.Context, file string, defaults samplin
 		defer f.Close()
 		in = f
 	}
-	list, err := await(ctx, func() ([]prompt, error) { return parsePrompts(in, defaults, config) })
+	list, err := await(ctx, func() ([]prompt, error) { return parsePrompts(p.scribe.copying(in), defaults, config) })
 	if err != nil {
 		if file == "-" {
 			file = "standard input"

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"time"
 
@@ -39,6 +40,8 @@ type result struct {
 	Kernels         []doubt         `json:"kernels,omitempty"`        // that were found wrong, and for which tokens they were used
 	err             error
 	origin          origin
+	line            json.RawMessage // as it is printed, of a result that an earlier run has made
+	recalled        int             // tokens that an earlier run has made
 }
 
 // Finishes that the engine does not know.
@@ -64,16 +67,25 @@ func (r *result) finish(e sched.Event, text *textStream) {
 	}
 }
 
-// time fills the times in: from start to the first token, and from there to the last.
-func (r *result) time(start, first, last time.Time) {
-	if len(r.Tokens) == 0 {
+// time fills the times in: from start to the first token that was made in this run, and from there to the last.
+func (r *result) time(start, first, last time.Time, made int) {
+	if made == 0 {
 		return
 	}
 	r.SecondsPrefill = first.Sub(start).Seconds()
 	r.SecondsDecode = last.Sub(first).Seconds()
-	if n := len(r.Tokens) - 1; n > 0 && r.SecondsDecode > 0 {
+	if n := made - 1; n > 0 && r.SecondsDecode > 0 {
 		r.TokensPerSecond = float64(n) / r.SecondsDecode
 	}
+}
+
+// write prints a result as a line.
+func (r *result) write(w io.Writer) error {
+	if r.line == nil {
+		return writeJSON(w, r)
+	}
+	_, err := w.Write(append(r.line, '\n'))
+	return err
 }
 
 // outcome turns a finish into the program's error.
@@ -97,6 +109,9 @@ func (p *program) summary(j job, r result) {
 		line += fmt.Sprintf(" (%s tokens/s)", rate(r.TokensPerSecond))
 	}
 	line += ", finish " + r.Finish
+	if r.recalled > 0 {
+		line += fmt.Sprintf(", %d of them from the log", r.recalled)
+	}
 	if j.defaulted && r.Finish == "length" {
 		line += " (--max-tokens was not given)"
 	}

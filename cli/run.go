@@ -32,19 +32,26 @@ last event has "prompt_routing", the same for each token of the prompt. Without
 --json the results of --prompts have both. --routing-trace writes the experts of
 all rows of all requests, with their gates, into a file.
 
+--token-log keeps tokens and results in a file as they come. Whatever ends the
+run, --resume goes on with it: all results are printed, as if nothing had
+happened, and none is computed twice. Flags that change tokens must be as they
+were, or be left out; devices, kernels and threads may be others.
+
 troupe run "Tale: The Lighthouse Keeper"
 troupe run --temperature 0 --experts 1 --max-tokens 40 "Recipe: Apple pie"
 troupe run --tokens 571,1996,361 --ids
 troupe run --swap "token=20 expert=cpu/generic" --max-tokens 60 "Tale: The Fox"
-echo '{"id": "a", "prompt": "Sums:", "seed": 7}' | troupe run --prompts -`,
-		Flags: append(append([]cli.Flag{
+echo '{"id": "a", "prompt": "Sums:", "seed": 7}' | troupe run --prompts -
+troupe run --prompts requests.jsonl --token-log run.log > results.jsonl
+troupe run --resume run.log > results.jsonl`,
+		Flags: append(append(append([]cli.Flag{
 			&cli.StringFlag{Name: "tokens", Usage: "`IDS` of the prompt: 5,17,3", Category: category},
 			&cli.StringFlag{Name: "prompts", Usage: "`FILE` of requests in JSONL, - for standard input", TakesFile: true, Category: category},
 			&cli.BoolFlag{Name: "ids", Usage: "print ids instead of text; with --tokens no tokenizer is needed", Category: category},
 			&cli.BoolFlag{Name: "json", Usage: "print events as JSON, one a line; the last of a request sums it up", Category: category},
 			&cli.BoolFlag{Name: "routing", Usage: "say in JSON which experts were used", Category: category},
 			routingTraceFlag(category),
-		}, samplingFlags()...), append(append(engineFlags(), padSizesFlag()), append(steerFlags(), chaosFlags()...)...)...),
+		}, tokenLogFlags(category)...), samplingFlags()...), append(append(engineFlags(), padSizesFlag()), append(steerFlags(), chaosFlags()...)...)...),
 		Action: p.run,
 	}
 }
@@ -56,6 +63,10 @@ func padSizesFlag() cli.Flag {
 
 // run is the command of that name: checks first, then model and engine, then one of three ways.
 func (p *program) run(c *cli.Context) (err error) {
+	if p.scribe, err = p.readScribe(c); err != nil {
+		return err
+	}
+	defer func() { closeInto(&err, p.scribe.end) }()
 	l, err := p.readLaunch(c)
 	if err != nil {
 		return err
@@ -80,7 +91,10 @@ func (p *program) run(c *cli.Context) (err error) {
 	if s.routing && !c.Bool("json") && !in.many {
 		return usagef("--routing: text has no place for it: give --json too, or --routing-trace FILE")
 	}
-	g := &generator{config: l.config, padSizes: l.limits.PadSizes}
+	if err := p.scribe.fits(in); err != nil {
+		return err
+	}
+	g := &generator{config: l.config, padSizes: l.limits.PadSizes, scribe: p.scribe}
 	if in.needsText(c.Bool("ids")) {
 		if g.tokenizer, err = fittingTokenizer(l.dir, l.config); err != nil {
 			return err
@@ -91,6 +105,10 @@ func (p *program) run(c *cli.Context) (err error) {
 		if jobs[i] = g.prepare(prompt); jobs[i].err == nil {
 			requests = append(requests, jobs[i].request)
 		}
+		jobs[i].number = i
+	}
+	if err := p.scribe.prepare(jobs); err != nil {
+		return err
 	}
 	l.limit(requests, false)
 	for i := range jobs {
@@ -100,6 +118,13 @@ func (p *program) run(c *cli.Context) (err error) {
 	}
 	if !in.many && !in.interactive && jobs[0].err != nil {
 		return jobs[0].err // nothing to load a model for
+	}
+	left, err := p.scribe.left(jobs)
+	switch {
+	case err != nil:
+		return err
+	case left == 0:
+		return p.answer(c, g, l, jobs, in)
 	}
 	if l.kernels.control != "" {
 		if err := control.Check(l.kernels.control); err != nil {
@@ -120,15 +145,23 @@ func (p *program) run(c *cli.Context) (err error) {
 	defer closeInto(&err, func() error { return p.reportChaos(c, l, session) })
 	defer closeInto(&err, session.Close)
 	g.engine, g.suspects = session.Engine, session.Suspects
+	if err := p.scribe.begin(c, l, session, jobs); err != nil {
+		return err
+	}
 	var end func() error
 	if g.swaps, end, err = p.steer(c.Context, l, session); err != nil {
 		return err
 	}
 	defer closeInto(&err, end)
-	switch {
-	case in.interactive:
+	if in.interactive {
 		return p.interactive(c.Context, g, session.watch.steering, s, c.Bool("ids"))
-	case in.many:
+	}
+	return p.answer(c, g, l, jobs, in)
+}
+
+// answer runs what was asked for, as far as it is not done.
+func (p *program) answer(c *cli.Context, g *generator, l launch, jobs []job, in input) error {
+	if in.many {
 		return p.runMany(c.Context, g, jobs, l.concurrency(), c.Bool("json"))
 	}
 	return p.runOne(c.Context, g, jobs[0], c.Bool("json"), c.Bool("ids"))

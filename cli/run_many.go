@@ -42,7 +42,8 @@ type many struct {
 	failures  int
 	defaulted int // ended at a length that nobody gave
 	cancels   int
-	tokens    int
+	tokens    int    // made in this run
+	recalled  int    // and in an earlier one
 	origins   []told // of requests with tokens
 }
 
@@ -50,12 +51,15 @@ func (m *many) one(ctx context.Context, g *generator, j job) result {
 	if ctx.Err() != nil {
 		return result{ID: j.id, PromptTokens: len(j.request.Prompt), Tokens: []int32{}, Finish: finishCancelled}
 	}
-	r, _ := g.run(ctx, j, func(e piece) error { // write errors are kept in m
+	r, err := g.run(ctx, j, func(e piece) error { // write errors are kept in m
 		if m.events {
 			m.write(func() error { return m.showEvent(e) })
 		}
 		return nil
 	})
+	if err != nil { // of the token log
+		m.write(func() error { return err })
+	}
 	return r
 }
 
@@ -63,7 +67,8 @@ func (m *many) one(ctx context.Context, g *generator, j job) result {
 func (m *many) finish(i int, j job, r result) {
 	m.mu.Lock()
 	m.results[i] = &r
-	m.tokens += len(r.Tokens)
+	m.tokens += len(r.Tokens) - r.recalled
+	m.recalled += r.recalled
 	if len(r.Tokens) > 0 {
 		m.origins = append(m.origins, told{string(r.ID), r.origin, len(r.Kernels)})
 	}
@@ -82,10 +87,10 @@ func (m *many) finish(i int, j job, r result) {
 	m.write(func() error {
 		if m.events {
 			r.Routing = nil // the events have it
-			return writeJSON(m.out, r)
+			return r.write(m.out)
 		}
 		for m.printed < len(m.results) && m.results[m.printed] != nil {
-			if err := writeJSON(m.out, m.results[m.printed]); err != nil {
+			if err := m.results[m.printed].write(m.out); err != nil {
 				return err
 			}
 			m.results[m.printed] = &result{} // printed: its memory can go
@@ -110,6 +115,9 @@ func (m *many) write(do func() error) {
 func (m *many) summary(took time.Duration) {
 	m.notice("%d requests, %d failed, %d cancelled, %d tokens in %s (%s tokens/s)", len(m.results), m.failures, m.cancels,
 		m.tokens, seconds(took), rate(float64(m.tokens)/took.Seconds()))
+	if m.recalled > 0 {
+		m.notice("and %s from the log", plural(m.recalled, "token"))
+	}
 	if m.defaulted > 0 {
 		m.notice("%d ended after the default of %d tokens, or with the context: max_tokens was not given", m.defaulted, defaultTokens)
 	}

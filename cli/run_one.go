@@ -21,7 +21,7 @@ func (p *program) runOne(ctx context.Context, g *generator, j job, asJSON, ids b
 		return err
 	case asJSON:
 		r.Routing = nil // the events have it
-		if err := writeJSON(p.out, r); err != nil {
+		if err := r.write(p.out); err != nil {
 			return err
 		}
 	case ids && len(r.Tokens) > 0:

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -19,6 +20,14 @@ func long(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes long: left out by -short")
 	}
+}
+
+// moments is how often things are killed in each way: few here, more by TROUPE_MOMENTS.
+func moments() int {
+	if n, err := strconv.Atoi(os.Getenv("TROUPE_MOMENTS")); err == nil {
+		return n
+	}
+	return 4
 }
 
 // outcome is what a command has printed and its exit code.
