@@ -94,7 +94,7 @@ func (f *ferry) take(b *credit, m *wire.Pass, known policies, blocks int) error 
 func (f *ferry) back(b *credit, stage int, span stages.Span, m *wire.Back) {
 	m.Slot, m.Epoch, m.Stage = uint32(b.slot), b.epoch, uint32(stage)
 	if b.err != nil {
-		m.Error, m.Routed = words(b.err.Error()), nil
+		m.Error = words(b.err.Error())
 		f.send(m)
 		return
 	}
@@ -152,38 +152,62 @@ func (f *ferry) came(b *credit, span stages.Span, m *wire.Back) error {
 	return nil
 }
 
-// routed notes what the router of a layer has chosen, for the other side.
-func (f *ferry) routed(b *credit, layer int) *wire.Routed {
-	r := &b.batch.Routing
-	return &wire.Routed{Layer: uint32(layer), Probs: wire.Append(nil, b.batch.Frame.Bufs[f.plan.Probs]),
-		Start: clone(r.Start), Expert: clone(r.Expert), Gate: wire.Append(nil, r.Gate)}
+// routed tells the other side what the router of a layer has chosen.
+func (f *ferry) routed(b *credit, stage, layer int) {
+	r, experts := &b.batch.Routing, f.config.Model.NumExperts
+	probs := b.batch.Frame.Bufs[f.plan.Probs]
+	each := max(1, wire.Piece/(16*experts))
+	for first, rows := 0, r.Rows(); first < rows; first += each {
+		end := min(first+each, rows)
+		m := &wire.Routed{Slot: uint32(b.slot), Epoch: b.epoch, Stage: uint32(stage), Layer: uint32(layer), First: uint32(first),
+			Probs: wire.Append(nil, probs[first*experts:end*experts]), Count: make([]int32, 0, end-first)}
+		for i := first; i < end; i++ {
+			m.Count = append(m.Count, r.Start[i+1]-r.Start[i])
+		}
+		lo, hi := r.Start[first], r.Start[end]
+		m.Expert, m.Gate = clone(r.Expert[lo:hi]), wire.Append(nil, r.Gate[lo:hi])
+		f.send(m)
+	}
 }
 
-// choices puts what a router of the other side has chosen where one of this side would have put it.
-func (f *ferry) choices(b *credit, span stages.Span, m *wire.Routed) error {
-	rows, experts := b.batch.Frame.Rows.N, f.config.Model.NumExperts
-	if l := int(m.GetLayer()); l < span.Lo || l >= span.Hi {
-		return fmt.Errorf("routing of layer %d, want %d to %d", l, span.Lo, span.Hi-1)
+// choices puts what a router of the other side has chosen where one of this side would have put it. It reports whether
+// that was the last piece of the layer.
+func (f *ferry) choices(b *credit, span stages.Span, m *wire.Routed) (whole bool, err error) {
+	rows, experts, most := b.batch.Frame.Rows.N, f.config.Model.NumExperts, b.batch.Limits().Experts
+	first, r := int(m.First), &b.batch.Routing
+	if first == 0 {
+		r.Reset(experts)
 	}
-	r := &b.batch.Routing
-	r.Reset(experts)
-	if len(m.Start) != rows+1 || m.Start[0] != 0 || int(m.Start[rows]) != len(m.Expert) || len(m.Expert) > rows*b.batch.Limits().Experts {
-		return fmt.Errorf("routing of %d rows with %d pairs: want %d rows", len(m.Start)-1, len(m.Expert), rows)
+	switch l := int(m.Layer); {
+	case l < span.Lo || l >= span.Hi:
+		return false, fmt.Errorf("routing of layer %d, want %d to %d", l, span.Lo, span.Hi-1)
+	case first != r.Rows() || len(m.Count) == 0 || len(m.Count) > rows-first:
+		return false, fmt.Errorf("routing of %d rows from %d on: the batch has %d, and %d are known", len(m.Count), first, rows, r.Rows())
+	case len(m.Expert) > most*len(m.Count):
+		return false, fmt.Errorf("routing of %d rows with %d pairs, want at most %d for each", len(m.Count), len(m.Expert), most)
 	}
-	for i := range rows {
-		if m.Start[i+1] <= m.Start[i] {
-			return fmt.Errorf("routing: row %d has no expert", i)
+	pairs := len(r.Expert)
+	for i, n := range m.Count {
+		if n < 1 || int(n) > most {
+			return false, fmt.Errorf("routing: row %d has %d experts, want 1 to %d", first+i, n, most)
 		}
+		pairs += int(n)
+		r.Start = append(r.Start, int32(pairs))
 	}
 	for _, e := range m.Expert {
 		if e < 0 || int(e) >= experts {
-			return fmt.Errorf("routing: expert %d, want 0 to %d", e, experts-1)
+			return false, fmt.Errorf("routing: expert %d, want 0 to %d", e, experts-1)
 		}
 	}
-	r.Start, r.Expert = append(r.Start[:0], m.Start...), append(r.Expert, m.Expert...)
-	r.Gate = append(r.Gate, make([]float32, len(m.Expert))...)
-	if err := wire.Take(r.Gate, m.Gate); err != nil {
-		return err
+	r.Expert = append(r.Expert, m.Expert...)
+	if len(r.Expert) != pairs {
+		return false, fmt.Errorf("routing: %d experts for %d pairs", len(r.Expert), pairs)
 	}
-	return wire.Take(b.batch.Frame.Bufs[f.plan.Probs], m.Probs)
+	known := len(r.Gate)
+	r.Gate = append(r.Gate, make([]float32, pairs-known)...)
+	if err := wire.Take(r.Gate[known:], m.Gate); err != nil {
+		return false, err
+	}
+	end := first + len(m.Count)
+	return end == rows, wire.Take(b.batch.Frame.Bufs[f.plan.Probs][first*experts:end*experts], m.Probs)
 }

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"troupe/actors/internal/wire"
+	"troupe/model"
 )
 
 const (
@@ -74,7 +75,7 @@ func (o *Options) checkFar() error {
 	case o.Identity == "":
 		return errors.New("actors: workers must have the same checkpoint: give Options.Identity")
 	}
-	return nil
+	return checkFits(o.Model, model.NewPlan(o.Model))
 }
 
 // host is the worker of an address, nil for none.

@@ -31,7 +31,7 @@ type crew struct {
 	blocks  int
 	send    func(proto.Message) // to the head's post
 	gate    *gateActor
-	bytes   int64
+	unload  func() error // gives the weights back
 }
 
 // gateActor takes what the head says of batches and sends back what becomes of them, on the lane of the crew.
@@ -58,7 +58,6 @@ type visit struct {
 	trace   bool
 	at      time.Duration // since epoch
 	busy    int64         // of the stage, before it came
-	routed  []*wire.Routed
 	turns   []*wire.Turn
 }
 
@@ -93,7 +92,7 @@ func (w *Worker) options(m *wire.Open) (o Options, err error) {
 			return o, fmt.Errorf("%d %s, want 1 to %d", l.value, l.name, l.most)
 		}
 	}
-	o = Options{Model: w.o.Model, Weights: w.o.Weights, Log: w.o.Log, VerifyFraction: m.Verify, Events: w.o.Events}
+	o = Options{Model: w.o.Model, Log: w.o.Log, VerifyFraction: m.Verify, Events: w.o.Events}
 	if o.Arith, err = kernels.ParseArith(m.Arith); err != nil {
 		return o, err
 	}
@@ -141,6 +140,13 @@ func (w *Worker) place(o *Options, m *wire.Open) error {
 	return nil
 }
 
+func spansOf(p place.Plan) (spans []stages.Span) {
+	for _, s := range p.Stages {
+		spans = append(spans, s.Span)
+	}
+	return spans
+}
+
 // openCrew opens parts for a head. What was opened before an error is closed again.
 func (w *Worker) openCrew(ctx context.Context, s *session, m *wire.Open) (*crew, error) {
 	o, err := w.options(m)
@@ -151,7 +157,12 @@ func (w *Worker) openCrew(ctx context.Context, s *session, m *wire.Open) (*crew,
 	plan := model.NewPlan(o.Model)
 	e := &Engine{log: o.Log, ended: make(chan struct{}), stopped: make(chan struct{}), system: w.o.Net.system, plan: plan}
 	e.epoch.Store(m.Epoch)
-	k := &crew{Engine: e, number: m.Crew, options: o, blocks: int(m.Blocks), send: func(m proto.Message) { w.o.Net.send(post, m) }}
+	weights, unload, err := w.o.Load(ctx, spansOf(o.Placement), func(layer, expert int) bool { return o.Placement.Experts[layer][expert] >= 0 })
+	if err != nil {
+		return nil, err
+	}
+	o.Weights = weights
+	k := &crew{Engine: e, unload: unload, number: m.Crew, options: o, blocks: int(m.Blocks), send: func(m proto.Message) { w.o.Net.send(post, m) }}
 	e.binder = newBinder(e, &k.options)
 	dev := &device{Device: o.Placement.Devices[0], lane: s.lane(int(m.Device))}
 	e.devices = append(e.devices, dev)
@@ -318,5 +329,5 @@ func (k *crew) close() error {
 	for _, d := range k.devices {
 		d.lane.do(func() { errs = append(errs, d.close()) })
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, k.unload())...)
 }

@@ -35,7 +35,7 @@ func newCompany(t *testing.T, w stages.Weights, workers int) *company {
 // hire opens a worker.
 func (c *company) hire(t *testing.T, i int) *Worker {
 	t.Helper()
-	worker, err := NewWorker(WorkerOptions{Net: newLocalNet(c.net.system, address(i)), Model: toy.Config(), Weights: c.w, Identity: "toy", Build: "test",
+	worker, err := NewWorker(WorkerOptions{Net: newLocalNet(c.net.system, address(i)), Model: toy.Config(), Load: c.load, Identity: "toy", Build: "test",
 		Devices: []Offered{{Device: place.Device{Name: "cpu", Threads: 1}}, {Device: place.Device{Name: "cpu", Threads: 2}}},
 		Log:     slog.New(slog.NewTextHandler(t.Output(), nil))})
 	if err != nil {
@@ -43,6 +43,10 @@ func (c *company) hire(t *testing.T, i int) *Worker {
 	}
 	t.Cleanup(func() { fire(t, worker) })
 	return worker
+}
+
+func (c *company) load(context.Context, []stages.Span, func(int, int) bool) (stages.Weights, func() error, error) {
+	return c.w, func() error { return nil }, nil
 }
 
 func fire(t *testing.T, w *Worker) {

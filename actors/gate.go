@@ -94,7 +94,7 @@ func (g *gateActor) pass(c actor.Context, v *visit, m *wire.Pass) error {
 		return err
 	}
 	v.stage, v.observe, v.trace, v.at, v.busy = st, m.Observe, m.Trace, time.Since(epoch), st.actor.busy.Load()
-	v.routed, v.turns = nil, nil
+	v.turns = nil
 	v.batch.Generation = g.crew.binder.ledger.depart()
 	c.Send(st.pid, v.leave(m.Epoch, c.Self()))
 	return nil
@@ -109,14 +109,14 @@ func (g *gateActor) back(b *credit) {
 	st := v.stage.actor
 	g.land(v, b.err == nil)
 	v.stage = nil
-	g.ferry.back(b, st.index, st.span, &wire.Back{Routed: v.routed, Turns: v.turns, Busy: st.busy.Load() - v.busy, Inside: int64(time.Since(epoch) - v.at)})
+	g.ferry.back(b, st.index, st.span, &wire.Back{Turns: v.turns, Busy: st.busy.Load() - v.busy, Inside: int64(time.Since(epoch) - v.at)})
 	clear(b.batch.Drawn) // they may hold logits
 }
 
 // observe notes what a router has chosen, if it is wanted.
 func (g *gateActor) observe(b *credit) {
-	if v := g.slots[b.slot]; v.credit == b && v.observe {
-		v.routed = append(v.routed, g.ferry.routed(b, b.layer))
+	if v := g.slots[b.slot]; v.credit == b && v.observe && v.stage != nil {
+		g.ferry.routed(b, v.stage.actor.index, b.layer)
 	}
 }
 

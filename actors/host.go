@@ -85,50 +85,17 @@ var deskNumber atomic.Uint64
 
 // connect begins a session.
 func (h *host) connect(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, greetPatience)
-	defer cancel()
-	if err := h.net.probe(ctx, h.address); err != nil {
-		return err
-	}
-	desk := &deskActor{host: h, welcome: make(chan proto.Message, 1)}
-	name := fmt.Sprintf("desk-%d-%x", deskNumber.Add(1), time.Now().UnixNano())
-	pid, err := h.net.system.Root.SpawnNamed(actor.PropsFromProducer(func() actor.Actor { return desk }), h.net.name(name))
+	g, err := h.hello(ctx)
 	if err != nil {
-		return fmt.Errorf("actors: %s: %w", h.address, err)
-	}
-	lost := make(chan struct{}, 1)
-	forget := h.net.watch(h.address, func() {
-		select {
-		case lost <- struct{}{}:
-		default:
-		}
-	})
-	fail := func(err error) error {
-		forget()
-		h.net.system.Root.Stop(pid)
-		return fmt.Errorf("actors: worker %s: %w", h.address, err)
-	}
-	hello := &wire.Hello{Protocol: wire.Protocol, Build: h.build, Head: self(), Address: h.net.address, Desk: name, Identity: h.identity, Config: h.config}
-	h.net.send(h.net.pid(h.address, doorName), hello)
-	var reply proto.Message
-	select {
-	case reply = <-desk.welcome:
-	case <-lost:
-		return fail(errors.New("the connection ended before it answered"))
-	case <-ctx.Done():
-		return fail(fmt.Errorf("it does not answer: is it a troupe worker, and can it reach this side at %s? %w", h.net.address, context.Cause(ctx)))
-	}
-	w, ok := reply.(*wire.Welcome)
-	if !ok {
-		return fail(fmt.Errorf("refused: %s", reply.(*wire.Refused).Reason))
+		return err
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.session, h.desk, h.offers, h.forget = w.Session, pid, w.Offers, forget
+	h.session, h.desk, h.offers, h.forget = g.Session, g.pid, g.Offers, g.forget
 	h.asked, h.ended, h.why = map[uint64]chan error{}, make(chan struct{}), nil
 	h.heard.Store(int64(time.Since(epoch)))
-	desk.welcome <- w // from now on a refusal ends the session
-	go h.watch(pid, w.Session, lost, h.ended)
+	g.desk.welcome <- g.Welcome // from now on a refusal ends the session
+	go h.watch(g.pid, g.Session, g.lost, h.ended)
 	return nil
 }
 

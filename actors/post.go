@@ -80,6 +80,12 @@ func (p *postActor) Receive(c actor.Context) {
 				err = p.back(c, s, i, m)
 			}
 		}
+	case *wire.Routed:
+		if s := p.stages[m.Stage]; s != nil {
+			if i := s.find(m.Slot, m.Epoch); i >= 0 {
+				err = p.routed(s, s.away[i].credit, m)
+			}
+		}
 	case *wire.Part:
 		err = t.ferry.result(c, m)
 	case *wire.Work: // of a stage there, for an expert that is not
@@ -130,11 +136,6 @@ func (p *postActor) back(c actor.Context, s *farStage, i int, m *wire.Back) erro
 	if err := p.troop.ferry.came(b.credit, s.span, m); err != nil {
 		return err
 	}
-	for _, r := range m.Routed {
-		if err := p.routed(s, b.credit, r); err != nil {
-			return err
-		}
-	}
 	s.away = slices.Delete(s.away, i, i+1)
 	s.busy.Add(max(0, m.Busy))
 	s.turns(b, m)
@@ -148,7 +149,8 @@ func (p *postActor) back(c actor.Context, s *farStage, i int, m *wire.Back) erro
 
 // routed counts and records the routing of a layer, as the router's actor does it here.
 func (p *postActor) routed(s *farStage, b *credit, m *wire.Routed) error {
-	if err := p.troop.ferry.choices(b, s.span, m); err != nil {
+	whole, err := p.troop.ferry.choices(b, s.span, m)
+	if err != nil || !whole {
 		return err
 	}
 	count, layer := s.count, int(m.Layer)

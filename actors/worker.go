@@ -25,15 +25,18 @@ type Offered struct {
 	Flops     float64 // a second, of int8 products; 0: not measured
 }
 
+// Load opens the weights of some stages and experts. They are used in place until close is called. ctx cancels.
+type Load func(ctx context.Context, spans []stages.Span, expert func(layer, expert int) bool) (w stages.Weights, close func() error, err error)
+
 // WorkerOptions say what a worker has.
 type WorkerOptions struct {
 	Net      *Net
 	Devices  []Offered
 	Model    model.Config
-	Weights  stages.Weights // used in place until Serve has returned
-	Identity string         // of the checkpoint: heads must have the same
-	Build    string         // version of the program
-	Binding  string         // kernels, in the place of those that a head wants; "": as it wants
+	Load     Load
+	Identity string // of the checkpoint: heads must have the same
+	Build    string // version of the program
+	Binding  string // kernels, in the place of those that a head wants; "": as it wants
 	// Silence is after how long without a sign of life a head is taken for lost. 0: 3 s.
 	Silence time.Duration
 	Log     *slog.Logger

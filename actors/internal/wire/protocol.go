@@ -15,5 +15,5 @@ func ToWorker() []proto.Message {
 
 // ToHead are those that a head takes in.
 func ToHead() []proto.Message {
-	return []proto.Message{&Welcome{}, &Refused{}, &Beat{}, &Bye{}, &Done{}, &Died{}, &Rows{}, &Back{}, &Work{}, &Part{}}
+	return []proto.Message{&Welcome{}, &Refused{}, &Beat{}, &Bye{}, &Done{}, &Died{}, &Rows{}, &Routed{}, &Back{}, &Work{}, &Part{}}
 }

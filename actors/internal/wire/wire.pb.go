@@ -1593,8 +1593,7 @@ type Back struct {
 	Stage         uint32                 `protobuf:"varint,3,opt,name=stage,proto3" json:"stage,omitempty"`
 	Error         string                 `protobuf:"bytes,4,opt,name=error,proto3" json:"error,omitempty"`
 	Drawn         []*Drawn               `protobuf:"bytes,5,rep,name=drawn,proto3" json:"drawn,omitempty"` // of the last stage
-	Routed        []*Routed              `protobuf:"bytes,6,rep,name=routed,proto3" json:"routed,omitempty"`
-	Busy          int64                  `protobuf:"varint,7,opt,name=busy,proto3" json:"busy,omitempty"` // nanoseconds in kernels of the stage
+	Busy          int64                  `protobuf:"varint,7,opt,name=busy,proto3" json:"busy,omitempty"`  // nanoseconds in kernels of the stage
 	Turns         []*Turn                `protobuf:"bytes,8,rep,name=turns,proto3" json:"turns,omitempty"`
 	Inside        int64                  `protobuf:"varint,9,opt,name=inside,proto3" json:"inside,omitempty"` // nanoseconds from Pass to Back
 	Rest          *Rows                  `protobuf:"bytes,10,opt,name=rest,proto3" json:"rest,omitempty"`
@@ -1663,13 +1662,6 @@ func (x *Back) GetError() string {
 func (x *Back) GetDrawn() []*Drawn {
 	if x != nil {
 		return x.Drawn
-	}
-	return nil
-}
-
-func (x *Back) GetRouted() []*Routed {
-	if x != nil {
-		return x.Routed
 	}
 	return nil
 }
@@ -1770,14 +1762,18 @@ func (x *Drawn) GetError() string {
 	return ""
 }
 
-// Routed is what the router of a layer chose.
+// Routed is what the router of a layer chose for rows of a batch, in pieces with ascending rows ahead of Back.
 type Routed struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Layer         uint32                 `protobuf:"varint,1,opt,name=layer,proto3" json:"layer,omitempty"`
-	Probs         []byte                 `protobuf:"bytes,2,opt,name=probs,proto3" json:"probs,omitempty"` // float32 [rows experts]
-	Start         []int32                `protobuf:"varint,3,rep,packed,name=start,proto3" json:"start,omitempty"`
-	Expert        []int32                `protobuf:"varint,4,rep,packed,name=expert,proto3" json:"expert,omitempty"`
-	Gate          []byte                 `protobuf:"bytes,5,opt,name=gate,proto3" json:"gate,omitempty"` // float32 [pairs]
+	Slot          uint32                 `protobuf:"varint,1,opt,name=slot,proto3" json:"slot,omitempty"`
+	Epoch         uint64                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Stage         uint32                 `protobuf:"varint,3,opt,name=stage,proto3" json:"stage,omitempty"`
+	Layer         uint32                 `protobuf:"varint,4,opt,name=layer,proto3" json:"layer,omitempty"`
+	First         uint32                 `protobuf:"varint,5,opt,name=first,proto3" json:"first,omitempty"`          // row
+	Probs         []byte                 `protobuf:"bytes,6,opt,name=probs,proto3" json:"probs,omitempty"`           // float32 [rows experts]
+	Count         []int32                `protobuf:"varint,7,rep,packed,name=count,proto3" json:"count,omitempty"`   // experts of each row
+	Expert        []int32                `protobuf:"varint,8,rep,packed,name=expert,proto3" json:"expert,omitempty"` // [pairs]
+	Gate          []byte                 `protobuf:"bytes,9,opt,name=gate,proto3" json:"gate,omitempty"`             // float32 [pairs]
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1812,9 +1808,37 @@ func (*Routed) Descriptor() ([]byte, []int) {
 	return file_wire_proto_rawDescGZIP(), []int{21}
 }
 
+func (x *Routed) GetSlot() uint32 {
+	if x != nil {
+		return x.Slot
+	}
+	return 0
+}
+
+func (x *Routed) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *Routed) GetStage() uint32 {
+	if x != nil {
+		return x.Stage
+	}
+	return 0
+}
+
 func (x *Routed) GetLayer() uint32 {
 	if x != nil {
 		return x.Layer
+	}
+	return 0
+}
+
+func (x *Routed) GetFirst() uint32 {
+	if x != nil {
+		return x.First
 	}
 	return 0
 }
@@ -1826,9 +1850,9 @@ func (x *Routed) GetProbs() []byte {
 	return nil
 }
 
-func (x *Routed) GetStart() []int32 {
+func (x *Routed) GetCount() []int32 {
 	if x != nil {
-		return x.Start
+		return x.Count
 	}
 	return nil
 }
@@ -2245,30 +2269,33 @@ const file_wire_proto_rawDesc = "" +
 	"\x05min_p\x18\b \x01(\x01R\x04minP\x12\x12\n" +
 	"\x04seed\x18\t \x01(\x06R\x04seed\x12\x18\n" +
 	"\asampler\x18\n" +
-	" \x01(\rR\asampler\"\xbb\x02\n" +
+	" \x01(\rR\asampler\"\x91\x02\n" +
 	"\x04Back\x12\x12\n" +
 	"\x04slot\x18\x01 \x01(\rR\x04slot\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x14\n" +
 	"\x05stage\x18\x03 \x01(\rR\x05stage\x12\x14\n" +
 	"\x05error\x18\x04 \x01(\tR\x05error\x12+\n" +
-	"\x05drawn\x18\x05 \x03(\v2\x15.troupe.wire.v1.DrawnR\x05drawn\x12.\n" +
-	"\x06routed\x18\x06 \x03(\v2\x16.troupe.wire.v1.RoutedR\x06routed\x12\x12\n" +
+	"\x05drawn\x18\x05 \x03(\v2\x15.troupe.wire.v1.DrawnR\x05drawn\x12\x12\n" +
 	"\x04busy\x18\a \x01(\x03R\x04busy\x12*\n" +
 	"\x05turns\x18\b \x03(\v2\x14.troupe.wire.v1.TurnR\x05turns\x12\x16\n" +
 	"\x06inside\x18\t \x01(\x03R\x06inside\x12(\n" +
 	"\x04rest\x18\n" +
-	" \x01(\v2\x14.troupe.wire.v1.RowsR\x04rest\"f\n" +
+	" \x01(\v2\x14.troupe.wire.v1.RowsR\x04restJ\x04\b\x06\x10\a\"f\n" +
 	"\x05Drawn\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\x05R\x05token\x12\x19\n" +
 	"\blog_prob\x18\x02 \x01(\x02R\alogProb\x12\x16\n" +
 	"\x06logits\x18\x03 \x01(\bR\x06logits\x12\x14\n" +
-	"\x05error\x18\x04 \x01(\tR\x05error\"v\n" +
-	"\x06Routed\x12\x14\n" +
-	"\x05layer\x18\x01 \x01(\rR\x05layer\x12\x14\n" +
-	"\x05probs\x18\x02 \x01(\fR\x05probs\x12\x14\n" +
-	"\x05start\x18\x03 \x03(\x05R\x05start\x12\x16\n" +
-	"\x06expert\x18\x04 \x03(\x05R\x06expert\x12\x12\n" +
-	"\x04gate\x18\x05 \x01(\fR\x04gate\"p\n" +
+	"\x05error\x18\x04 \x01(\tR\x05error\"\xcc\x01\n" +
+	"\x06Routed\x12\x12\n" +
+	"\x04slot\x18\x01 \x01(\rR\x04slot\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x14\n" +
+	"\x05stage\x18\x03 \x01(\rR\x05stage\x12\x14\n" +
+	"\x05layer\x18\x04 \x01(\rR\x05layer\x12\x14\n" +
+	"\x05first\x18\x05 \x01(\rR\x05first\x12\x14\n" +
+	"\x05probs\x18\x06 \x01(\fR\x05probs\x12\x14\n" +
+	"\x05count\x18\a \x03(\x05R\x05count\x12\x16\n" +
+	"\x06expert\x18\b \x03(\x05R\x06expert\x12\x12\n" +
+	"\x04gate\x18\t \x01(\fR\x04gate\"p\n" +
 	"\x04Turn\x12\x14\n" +
 	"\x05layer\x18\x01 \x01(\x05R\x05layer\x12\x16\n" +
 	"\x06expert\x18\x02 \x01(\x05R\x06expert\x12\x12\n" +
@@ -2355,16 +2382,15 @@ var file_wire_proto_depIdxs = []int32{
 	18, // 8: troupe.wire.v1.Pass.sequences:type_name -> troupe.wire.v1.Sequence
 	16, // 9: troupe.wire.v1.Pass.rest:type_name -> troupe.wire.v1.Rows
 	21, // 10: troupe.wire.v1.Back.drawn:type_name -> troupe.wire.v1.Drawn
-	22, // 11: troupe.wire.v1.Back.routed:type_name -> troupe.wire.v1.Routed
-	23, // 12: troupe.wire.v1.Back.turns:type_name -> troupe.wire.v1.Turn
-	16, // 13: troupe.wire.v1.Back.rest:type_name -> troupe.wire.v1.Rows
-	16, // 14: troupe.wire.v1.Work.rest:type_name -> troupe.wire.v1.Rows
-	16, // 15: troupe.wire.v1.Part.rest:type_name -> troupe.wire.v1.Rows
-	16, // [16:16] is the sub-list for method output_type
-	16, // [16:16] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	23, // 11: troupe.wire.v1.Back.turns:type_name -> troupe.wire.v1.Turn
+	16, // 12: troupe.wire.v1.Back.rest:type_name -> troupe.wire.v1.Rows
+	16, // 13: troupe.wire.v1.Work.rest:type_name -> troupe.wire.v1.Rows
+	16, // 14: troupe.wire.v1.Part.rest:type_name -> troupe.wire.v1.Rows
+	15, // [15:15] is the sub-list for method output_type
+	15, // [15:15] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_wire_proto_init() }
