@@ -207,7 +207,7 @@ func (e *Engine) lostHost(h *host, why error) {
 	var deaths []death
 	k.mu.Lock()
 	for p, t := range k.troops {
-		if t.host == h && p.Kind != RouterPart {
+		if t.host == h && !k.within(p) {
 			deaths = append(deaths, death{Death: Death{Part: p, Host: h.address, Reason: why.Error()}, at: time.Since(epoch)})
 		}
 	}
@@ -216,6 +216,17 @@ func (e *Engine) lostHost(h *host, why error) {
 	if len(deaths) > 0 {
 		k.note(deaths...)
 	}
+}
+
+// within tells whether a part on a worker lives with its stage, and is opened with it. The caller has k.mu.
+func (k *keeper) within(p Part) bool {
+	switch p.Kind {
+	case RouterPart:
+		return true
+	case ExpertPart:
+		return k.troops[p] == k.troops[Part{Kind: StagePart, Index: k.engine.seatOf(p.Index).index}]
+	}
+	return false
 }
 
 // respawnThere has a worker spawn a part anew.
@@ -250,20 +261,26 @@ func (k *keeper) patience(most time.Duration) (context.Context, context.CancelFu
 func (k *keeper) rehome(lost []Part, now uint64) error {
 	for len(lost) > 0 {
 		old := k.troopOf(lost[0])
-		var parts []Part
-		for _, p := range lost {
-			if k.troopOf(p) == old && p.Kind != RouterPart {
-				parts = append(parts, p)
-			}
-		}
-		if len(parts) > 0 {
-			if err := k.move(old, parts, now); err != nil {
-				return err
-			}
+		parts := k.partsOf(old)
+		if err := k.move(old, parts, now); err != nil {
+			return err
 		}
 		lost = slices.DeleteFunc(lost, func(p Part) bool { return p.Kind == RouterPart || slices.Contains(parts, p) })
 	}
 	return nil
+}
+
+// partsOf lists the parts of a troop but for routers, which are with their stages.
+func (k *keeper) partsOf(t *troop) (parts []Part) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for p, of := range k.troops {
+		if of == t && p.Kind != RouterPart {
+			parts = append(parts, p)
+		}
+	}
+	slices.SortFunc(parts, comparePart)
+	return parts
 }
 
 // move opens parts of a troop that is gone on another device, or on the same when its worker is back.

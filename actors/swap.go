@@ -22,10 +22,16 @@ const defaultShadow = 4
 // ErrBusy refuses a swap because another one is under way.
 var ErrBusy = errors.New("actors: swap: another one is under way: wait for its end, or roll it back")
 
+// ErrFarSwap refuses a swap because parts are on workers.
+var ErrFarSwap = errors.New("actors: swap: with workers kernels are chosen at the start: give the run another --kernels")
+
 // Swap changes the binding while requests run: the new libraries are opened and compiled beside the old ones,
 // run beside them on live batches and are compared, and then serve; or it is rolled back, and the error says
 // why. It returns when that is decided. Cancelling ctx rolls back. Without requests it waits for them.
 func (e *Engine) Swap(ctx context.Context, c Change) error {
+	if len(e.hosts) > 0 {
+		return ErrFarSwap
+	}
 	if c.Shadow == 0 {
 		c.Shadow = defaultShadow
 	}

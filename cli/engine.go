@@ -11,6 +11,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"troupe/actors"
+	"troupe/internal/load"
 	"troupe/kernels"
 	"troupe/model"
 	"troupe/stages"
@@ -56,7 +57,7 @@ func engineFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "shm", Usage: "copy the checkpoint into /dev/shm first; programs share one copy, the last removes it", Category: engineCategory},
 		repackFlag(),
 		overlayFlag(engineCategory),
-	}, append(pluginFlags(kernelsCategory), kernelFlags()...)...)
+	}, slices.Concat(workerFlags(), pluginFlags(kernelsCategory), kernelFlags())...)
 }
 
 // launch is what an engine is started with: the model and the engine flags, checked as far as that needs no
@@ -73,6 +74,8 @@ type launch struct {
 	shm       bool
 	uncounted bool                  // routing is not counted
 	forgetful bool                  // without journals
+	workers   *company              // nil: all is computed here
+	need      load.Need             // of the model's arrays; nil: all
 	chaos     *actors.Chaos         // nil: nobody is killed
 	repack    string                // auto, on, off
 	memory    func() (int64, error) // that repacking may take; nil: what the system has left
@@ -110,7 +113,15 @@ func (p *program) readLaunch(c *cli.Context) (l launch, err error) {
 	if err != nil {
 		return l, err
 	}
-	if l.placement, err = placeModel(c, file, l.config, nil); err != nil {
+	if l.workers, err = p.readWorkers(c); err != nil {
+		return l, err
+	}
+	defer func() {
+		if err != nil {
+			l.workers.close()
+		}
+	}()
+	if l.placement, err = placeModel(c, file, l.config, nil, l.workers); err != nil {
 		return l, err
 	}
 	if n := len(l.placement.others) + 1; n > 1 {
@@ -224,6 +235,8 @@ type session struct {
 	model *opened
 	trace *traceFile   // may be nil
 	watch *kernelWatch // of its kernels
+
+	workers *company // may be nil
 }
 
 // start opens the model and starts the engine.
@@ -237,8 +250,16 @@ func (p *program) start(ctx context.Context, l launch) (_ *session, err error) {
 	if s.watch, err = p.watchKernels(l); err != nil {
 		return nil, err
 	}
+	if l.workers != nil {
+		l.need = l.placement.here(l.config)
+	}
 	if s.model, err = p.openModel(ctx, l); err != nil {
 		return nil, err
+	}
+	if l.workers != nil {
+		if s.model.identity, err = p.identity(ctx, l); err != nil {
+			return nil, err
+		}
 	}
 	var turns actors.Trace
 	if l.trace != "" {
@@ -247,6 +268,7 @@ func (p *program) start(ctx context.Context, l launch) (_ *session, err error) {
 		}
 		turns = s.trace.turn
 	}
+	s.workers = l.workers
 	if s.Engine, err = p.engine(ctx, l, s.model, turns, s.watch); err != nil {
 		return nil, err
 	}
@@ -265,6 +287,9 @@ func (p *program) engineOptions(l launch, m *opened, turns actors.Trace, wrap st
 		Binding: l.binding, Sched: l.limits, Trace: turns, Wrap: wrap, Look: l.look, Log: p.logs.plain("actors"), NoTelemetry: l.uncounted,
 		NoJournal: l.forgetful, Chaos: l.chaos}
 	l.kernels.put(&o, w)
+	if l.workers != nil {
+		o.Net, o.Spare, o.Identity, o.Build = l.workers.net, l.workers.spares, m.identity, readBuild().protocol()
+	}
 	return o
 }
 
@@ -284,6 +309,7 @@ func (s *session) giveBack() error {
 	if s.model != nil {
 		err = errors.Join(err, s.model.Close())
 	}
+	s.workers.close()
 	return err
 }
 

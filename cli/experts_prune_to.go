@@ -158,7 +158,7 @@ func (r *pruning) judgeOverlay(c *cli.Context, o *surgery.Overlay) (q []lab.Qual
 	if x.launch.config, err = o.Config(x.launch.files); err != nil {
 		return nil, policy, err
 	}
-	if x.launch.placement, err = placeModel(c, x.launch.placement.file, x.launch.config, nil); err != nil {
+	if x.launch.placement, err = placeModel(c, x.launch.placement.file, x.launch.config, nil, x.launch.workers); err != nil {
 		return nil, policy, err
 	}
 	x.launch.limits.Model = x.launch.config

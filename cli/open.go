@@ -87,8 +87,9 @@ func (d directory) tokenizer() (*tokens.Tokenizer, error) {
 // opened is a model that is ready to run.
 type opened struct {
 	*load.Model
-	dir    directory
-	staged *mirror.Mirror // nil: mapped where it lies
+	dir      directory
+	staged   *mirror.Mirror // nil: mapped where it lies
+	identity string         // of the checkpoint; "": nobody has asked
 }
 
 // Close gives everything back.
@@ -126,7 +127,9 @@ func (p *program) openModel(ctx context.Context, l launch) (_ *opened, err error
 	if repacked.Bytes > 0 {
 		also = fmt.Sprintf("; %s of it repacked in %s, --repack off or troupe convert spare that", humanBytes(repacked.Bytes), seconds(repacked.Took))
 	}
-	p.notice("%s: %s loaded in %s (%s/s)%s", l.dir.name, humanBytes(bytes), seconds(took), humanBytes(perSecond(bytes, took)), also)
+	if bytes > 0 {
+		p.notice("%s: %s loaded in %s (%s/s)%s", l.dir.name, humanBytes(bytes), seconds(took), humanBytes(perSecond(bytes, took)), also)
+	}
 	return o, nil
 }
 
@@ -163,7 +166,7 @@ func (p *program) load(ctx context.Context, o *opened, files fs.FS, l launch, op
 		report, end := p.progress("loading", inBytes)
 		defer end()
 		opt.Progress = report
-		if o.Model, err = load.Open(ctx, files, l.stored(), opt); err != nil {
+		if o.Model, err = l.open(ctx, files, opt); err != nil {
 			return err
 		}
 		return p.operate(ctx, o.Model, l.rearranged, load.WorkOptions{Workers: l.repackThreads(), Memory: l.memory})

@@ -10,9 +10,11 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"troupe/internal/load"
 	"troupe/kernels"
 	"troupe/model"
 	"troupe/placement"
+	"troupe/stages"
 	"troupe/stages/place"
 )
 
@@ -102,7 +104,7 @@ func readMaxBatch(c *cli.Context, f *placement.File) (int, error) {
 
 // placeModel places a model by a file, or by --devices, --expert-devices, --stages, --replicas and --placement. For a plan,
 // which says what a strategy counts with, devices need not be here; without one (nil) it is to be run on this machine.
-func placeModel(c *cli.Context, f *placement.File, config model.Config, pl *planned) (p placed, err error) {
+func placeModel(c *cli.Context, f *placement.File, config model.Config, pl *planned, workers *company) (p placed, err error) {
 	if f != nil {
 		plans, why, err := f.Replicas(config)
 		if err != nil {
@@ -147,6 +149,12 @@ func placeModel(c *cli.Context, f *placement.File, config model.Config, pl *plan
 		}
 	}
 	devices, wishes.ExpertDevices = all[:len(devices)], all[len(devices):]
+	if workers != nil && workers.devices != nil {
+		if !c.IsSet("devices") {
+			devices = nil // the workers' are enough
+		}
+		devices = append(devices, workers.devices...)
+	}
 	return placeReplicas(c, config, devices, wishes)
 }
 
@@ -217,6 +225,17 @@ func withThreads(c *cli.Context, devices []place.Device) ([]place.Device, error)
 		return nil, &usageError{err: err}
 	}
 	return all, nil
+}
+
+// here is what this process computes with.
+func (p placed) here(c model.Config) load.Need {
+	var spans []stages.Span
+	for _, s := range p.Stages {
+		if p.Devices[s.Device].Host == "" {
+			spans = append(spans, s.Span)
+		}
+	}
+	return load.NeedOf(c, spans, func(layer, expert int) bool { return p.Devices[p.Experts[layer][expert]].Host == "" })
 }
 
 // tellPlacement warns of a file that asks for more threads than there are cores, and says what its mesh has become.

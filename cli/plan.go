@@ -97,7 +97,7 @@ func (p *program) plan(c *cli.Context) error {
 	if err := pl.readLoad(c, file); err != nil {
 		return err
 	}
-	if pl.placed, err = placeModel(c, file, pl.config, &pl); err != nil {
+	if pl.placed, err = placeModel(c, file, pl.config, &pl, nil); err != nil {
 		return err
 	}
 	if pl.forecasts = pl.rates.stated(pl.all()); !pl.forecasts && c.Bool("explain") && len(pl.rates.bandwidth) > 0 {

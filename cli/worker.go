@@ -1,0 +1,190 @@
+package main
+
+import (
+	"context"
+	"io/fs"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"troupe/actors"
+	"troupe/ckpt"
+	"troupe/internal/load"
+	"troupe/lab"
+	"troupe/stages"
+	"troupe/stages/place"
+)
+
+const workersCategory = "Workers"
+
+func (p *program) workerCommand() *cli.Command {
+	return &cli.Command{
+		Name: "worker", Usage: "offer this machine's devices to runs elsewhere",
+		Description: `Waits for a run that names it (troupe run --workers HOST:PORT), opens the layers
+and experts that the run puts here, and computes them; one run after the other.
+It reads only what it computes with, from the same model directory as the run.
+Ctrl-C ends it: the run then goes on elsewhere, or waits.
+
+Who comes in must have a certificate of the same authority (troupe help cert);
+--insecure does without, on this machine alone.
+
+troupe worker --insecure
+troupe worker --insecure --listen 127.0.0.1:7001 --devices cpu:1,cpu:1
+troupe worker --listen 10.0.0.2:7000 -m grok-1 --devices cpu:16`,
+		Flags: append([]cli.Flag{
+			&cli.StringFlag{Name: "listen", Value: "127.0.0.1:7000", Usage: "`HOST:PORT` where runs come in", Category: workersCategory},
+			advertiseFlag(),
+			modelFlag(),
+			devicesFlag(engineCategory, "`LIST` of devices to offer: cpu, or cpu:1,cpu:1 with threads, cpu:8@64GB with memory"),
+			&cli.IntFlag{Name: "threads", Usage: "threads in all, for devices that state none", DefaultText: "the cores, less one from 8 on", Category: engineCategory},
+			&cli.IntFlag{Name: "threads-prefill", Usage: "the same, for batches of many rows", DefaultText: "as --threads", Category: engineCategory},
+			&cli.StringFlag{Name: "kernels", Usage: "`BINDING` of ops to kernel libraries", DefaultText: "as the run has it", Category: kernelsCategory},
+			repackFlag(),
+			overlayFlag(engineCategory),
+		}, append(linkFlags(), pluginFlags(kernelsCategory)...)...),
+		Action: p.worker,
+	}
+}
+
+func advertiseFlag() cli.Flag {
+	return &cli.StringFlag{Name: "advertise", Usage: "`HOST:PORT` by which the other side reaches this one", DefaultText: "as it listens", Category: workersCategory}
+}
+
+// offered is what a worker has.
+type offered struct {
+	launch
+	devices  []place.Device
+	binding  string
+	identity string
+}
+
+func (p *program) worker(c *cli.Context) error {
+	if c.NArg() > 0 {
+		return usagef("worker takes no arguments, got %q", c.Args().First())
+	}
+	o, err := p.readOffered(c)
+	if err != nil {
+		return err
+	}
+	net, err := p.openNet(c, c.String("listen"), true)
+	if err != nil {
+		return err
+	}
+	defer closeNet(net)
+	w, err := actors.NewWorker(p.workerOptions(net, o))
+	if err != nil {
+		return err
+	}
+	p.notice("listening on %s with %s of %s (%s)", net.Address(), counted(len(o.devices), "device", "devices"), o.dir.name, o.identity)
+	<-c.Context.Done()
+	ctx, cancel := context.WithTimeout(context.Background(), stopPatience)
+	defer cancel()
+	return w.Close(ctx, "it was stopped")
+}
+
+func (p *program) workerOptions(net *actors.Net, o offered) actors.WorkerOptions {
+	w := actors.WorkerOptions{Net: net, Model: o.config, Identity: o.identity, Build: readBuild().protocol(), Binding: o.binding, Log: p.logs.plain("actors"),
+		Load: p.loader(o.launch), Told: func(text string) { p.notice("%s", text) }}
+	for _, d := range o.devices {
+		w.Devices = append(w.Devices, actors.Offered{Device: d})
+	}
+	return w
+}
+
+// protocol is the version that both sides must share: results are equal only where the code is.
+func (b build) protocol() string {
+	if b.Revision == "" {
+		return b.Version
+	}
+	s := b.Version + " " + b.Revision
+	if b.Modified {
+		s += " modified"
+	}
+	return s
+}
+
+func (p *program) readOffered(c *cli.Context) (o offered, err error) {
+	if o.dir, err = modelDir(c.String("model")); err != nil {
+		return o, err
+	}
+	if o.config, o.rearranged, err = o.dir.rearrange(c.Context, c.String("overlay")); err != nil {
+		return o, err
+	}
+	if o.repack, err = readRepack(c); err != nil {
+		return o, err
+	}
+	devices, err := place.ParseDevices(c.String("devices"))
+	if err != nil {
+		return o, badFlag("devices", err)
+	}
+	if o.devices, err = withThreads(c, devices); err != nil {
+		return o, err
+	}
+	o.placement.Devices = o.devices
+	if o.host, err = p.readPlugins(c); err != nil {
+		return o, err
+	}
+	o.host.layers = o.config.Model.NumLayers
+	if o.binding = c.String("kernels"); o.binding != "" {
+		if o.launch.binding, err = o.host.binding(c.Context, o.binding); err != nil {
+			return o, badFlag("kernels", err)
+		}
+	}
+	o.identity, err = p.identity(c.Context, o.launch)
+	return o, err
+}
+
+// identity names the checkpoint of a launch. It looks at samples: nothing is brought into memory for it.
+func (p *program) identity(ctx context.Context, l launch) (name string, err error) {
+	m, err := load.Open(ctx, l.dir, l.stored(), ckpt.Options{Log: p.logs.part("ckpt")})
+	if err != nil {
+		return "", l.dir.blame(err)
+	}
+	defer closeInto(&err, m.Close)
+	if err := p.operate(ctx, m, l.rearranged, load.WorkOptions{Workers: l.repackThreads(), Memory: l.memory}); err != nil {
+		return "", l.dir.blame(err)
+	}
+	return lab.Identity(l.config, m.Weights)
+}
+
+// loader opens parts of the model of a launch.
+func (p *program) loader(l launch) actors.Load {
+	return func(ctx context.Context, spans []stages.Span, expert func(layer, expert int) bool) (stages.Weights, func() error, error) {
+		part := l
+		part.need = load.NeedOf(l.config, spans, expert)
+		m, err := p.openModel(ctx, part)
+		if err != nil {
+			return nil, nil, err
+		}
+		return m.Weights, m.Close, nil
+	}
+}
+
+// open opens what a launch needs of a model's files.
+func (l launch) open(ctx context.Context, files fs.FS, opt ckpt.Options) (*load.Model, error) {
+	switch {
+	case l.need == nil:
+		return load.Open(ctx, files, l.stored(), opt)
+	case l.overlay != nil:
+		return load.OpenPart(ctx, files, l.stored(), load.BeforeOverlay(l.overlay, l.need), opt)
+	}
+	return load.OpenPart(ctx, files, l.stored(), l.need, opt)
+}
+
+// openNet opens the door to other hosts.
+func (p *program) openNet(c *cli.Context, listen string, worker bool) (*actors.Net, error) {
+	l, err := readLink(c)
+	if err != nil {
+		return nil, err
+	}
+	return actors.OpenNet(actors.NetOptions{Listen: listen, Advertise: c.String("advertise"), Server: l.server, Client: l.client, Worker: worker, Log: p.logs.plain("actors")})
+}
+
+// closePatience is how long the end of the program waits for connections to end.
+const closePatience = 2 * time.Second
+
+func closeNet(n *actors.Net) {
+	ctx, cancel := context.WithTimeout(context.Background(), closePatience)
+	defer cancel()
+	_ = n.Close(ctx) // what is left ends with the process
+}

@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/urfave/cli/v2"
+
+	"troupe/actors"
+	"troupe/stages/place"
+)
+
+// workerFlags put parts of the pipeline on other hosts.
+func workerFlags() []cli.Flag {
+	return append([]cli.Flag{
+		&cli.StringFlag{Name: "workers", Usage: "`LIST` of workers that share the layers: a:7000,b:7000 (troupe worker)", DefaultText: "none", Category: workersCategory},
+		&cli.StringFlag{Name: "spares", Usage: "`LIST` of workers that take over when others are lost", DefaultText: "none", Category: workersCategory},
+		&cli.StringFlag{Name: "listen", Usage: "`HOST:PORT` where workers answer", DefaultText: "the address that faces them, a free port", Category: workersCategory},
+		advertiseFlag(),
+	}, linkFlags()...)
+}
+
+// company is what workers have for a run. A nil company is a run without.
+type company struct {
+	net     *actors.Net
+	devices []place.Device
+	spares  []place.Device
+}
+
+func (w *company) close() {
+	if w != nil {
+		closeNet(w.net)
+	}
+}
+
+// readWorkers asks the workers of a run what they have.
+func (p *program) readWorkers(c *cli.Context) (w *company, err error) {
+	named, err := addresses(c, "workers")
+	if err != nil {
+		return nil, err
+	}
+	spare, err := addresses(c, "spares")
+	if err != nil || named == nil && spare == nil {
+		return nil, err
+	}
+	if both := slices.IndexFunc(named, func(a string) bool { return slices.Contains(spare, a) }); both >= 0 {
+		return nil, usagef("%s is among --workers and --spares: give it once", named[both])
+	}
+	w = &company{}
+	if w.net, err = p.openNet(c, facing(c, slices.Concat(named, spare)[0]), false); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			w.close()
+			w = nil
+		}
+	}()
+	if w.devices, err = survey(c.Context, w.net, named); err != nil {
+		return w, err
+	}
+	w.spares, err = survey(c.Context, w.net, spare)
+	return w, err
+}
+
+// addresses reads a list of HOST:PORT.
+func addresses(c *cli.Context, flag string) (list []string, err error) {
+	if c.String(flag) == "" {
+		return nil, nil
+	}
+	for a := range strings.SplitSeq(c.String(flag), ",") {
+		a = strings.TrimSpace(a)
+		if host, port, err := net.SplitHostPort(a); err != nil || host == "" || port == "" {
+			return nil, badFlag(flag, fmt.Errorf("%q is not HOST:PORT", a))
+		}
+		if slices.Contains(list, a) {
+			return nil, badFlag(flag, fmt.Errorf("%s stands twice", a))
+		}
+		list = append(list, a)
+	}
+	return list, nil
+}
+
+// facing is where this side listens for workers: --listen, or the address from which the first one is reached.
+func facing(c *cli.Context, worker string) string {
+	if listen := c.String("listen"); listen != "" {
+		return listen
+	}
+	conn, err := net.Dial("udp", worker) // sends nothing
+	if err != nil {
+		return "127.0.0.1:0"
+	}
+	defer conn.Close()
+	host, _, err := net.SplitHostPort(conn.LocalAddr().String())
+	if err != nil {
+		return "127.0.0.1:0"
+	}
+	return net.JoinHostPort(host, "0")
+}
+
+// survey asks workers for their devices, all at once.
+func survey(ctx context.Context, n *actors.Net, list []string) (devices []place.Device, err error) {
+	offers, errs := make([]actors.Offer, len(list)), make([]error, len(list))
+	var wg sync.WaitGroup
+	for i, a := range list {
+		wg.Go(func() { offers[i], errs[i] = actors.Survey(ctx, n, a) })
+	}
+	wg.Wait()
+	for i, o := range offers {
+		if errs[i] != nil {
+			return nil, errs[i]
+		}
+		if o.Serves != "" {
+			return nil, fmt.Errorf("worker %s serves %s: end that run, or name another worker", o.Address, o.Serves)
+		}
+		for _, d := range o.Devices {
+			devices = append(devices, d.Device)
+		}
+	}
+	return devices, nil
+}
