@@ -37,6 +37,11 @@ func TestMain(m *testing.M) {
 	if builtPlugins != "" {
 		os.RemoveAll(builtPlugins)
 	}
+	if programWanted {
+		if path, err := builtProgram(); err == nil {
+			os.RemoveAll(filepath.Dir(path))
+		}
+	}
 	os.Exit(code)
 }
 

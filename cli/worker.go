@@ -41,7 +41,7 @@ troupe worker --listen 10.0.0.2:7000 -m grok-1 --devices cpu:16`,
 			&cli.StringFlag{Name: "kernels", Usage: "`BINDING` of ops to kernel libraries", DefaultText: "as the run has it", Category: kernelsCategory},
 			repackFlag(),
 			overlayFlag(engineCategory),
-		}, append(linkFlags(), pluginFlags(kernelsCategory)...)...),
+		}, append(linkFlags(workersCategory), pluginFlags(kernelsCategory)...)...),
 		Action: p.worker,
 	}
 }
@@ -59,9 +59,6 @@ type offered struct {
 }
 
 func (p *program) worker(c *cli.Context) error {
-	if c.NArg() > 0 {
-		return usagef("worker takes no arguments, got %q", c.Args().First())
-	}
 	o, err := p.readOffered(c)
 	if err != nil {
 		return err
@@ -173,7 +170,7 @@ func (l launch) open(ctx context.Context, files fs.FS, opt ckpt.Options) (*load.
 
 // openNet opens the door to other hosts.
 func (p *program) openNet(c *cli.Context, listen string, worker bool) (*actors.Net, error) {
-	l, err := readLink(c)
+	l, err := p.readLink(c)
 	if err != nil {
 		return nil, err
 	}

@@ -21,7 +21,7 @@ func workerFlags() []cli.Flag {
 		&cli.StringFlag{Name: "spares", Usage: "`LIST` of workers that take over when others are lost", DefaultText: "none", Category: workersCategory},
 		&cli.StringFlag{Name: "listen", Usage: "`HOST:PORT` where workers answer", DefaultText: "the address that faces them, a free port", Category: workersCategory},
 		advertiseFlag(),
-	}, linkFlags()...)
+	}, linkFlags(workersCategory)...)
 }
 
 // company is what workers have for a run. A nil company is a run without.
