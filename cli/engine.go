@@ -127,6 +127,9 @@ func (p *program) readLaunch(c *cli.Context) (l launch, err error) {
 	if n := len(l.placement.others) + 1; n > 1 {
 		return l, badFlag("placement", fmt.Errorf("%d replicas: they can be planned with so far, and not run: want one", n))
 	}
+	if err = p.reachHosts(c, &l); err != nil {
+		return l, err
+	}
 	p.tellPlacement(l.placement)
 	rows, err := intWithin(c, "prefill-chunk", maxRows)
 	if err != nil {

@@ -67,6 +67,20 @@ func (p *program) readWorkers(c *cli.Context) (w *company, err error) {
 	return w, err
 }
 
+// reachHosts opens the way to hosts that a placement names, where no flag has.
+func (p *program) reachHosts(c *cli.Context, l *launch) (err error) {
+	i := slices.IndexFunc(l.placement.Devices, func(d place.Device) bool { return d.Host != "" })
+	if i < 0 || l.workers != nil {
+		return nil
+	}
+	l.workers = &company{}
+	l.workers.net, err = p.openNet(c, facing(c, l.placement.Devices[i].Host), false)
+	if err != nil {
+		l.workers = nil
+	}
+	return err
+}
+
 // addresses reads a list of HOST:PORT.
 func addresses(c *cli.Context, flag string) (list []string, err error) {
 	if c.String(flag) == "" {

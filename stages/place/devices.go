@@ -173,7 +173,7 @@ func Runnable(devices []Device, threads kernels.Threads) ([]Device, error) {
 	open := 0
 	for i, d := range devices {
 		if d.Host != "" {
-			return nil, fmt.Errorf("place: device %d is on %s: devices of workers can be planned with so far, and not run on: troupe plan tells what they would give", i, d.Host)
+			continue // its worker knows
 		}
 		if d.Name != "cpu" {
 			return nil, fmt.Errorf("place: device %d is %q, want cpu: there are no other devices here to run on; other names are for planning", i, d.Name)
@@ -185,7 +185,7 @@ func Runnable(devices []Device, threads kernels.Threads) ([]Device, error) {
 	}
 	devices = slices.Clone(devices)
 	for i := range devices {
-		if devices[i].Threads == 0 {
+		if devices[i].Threads == 0 && devices[i].Host == "" {
 			share := kernels.Threads{Decode: max(1, threads.Decode/open), Prefill: max(1, threads.Prefill/open)}
 			devices[i].setThreads(share)
 			threads = less(threads, share)
