@@ -48,6 +48,7 @@ type host struct {
 	forget  func()        // no more of the connection
 	ended   chan struct{} // closed when the session ends
 	why     error         // it ended; nil while it lasts
+	leaving atomic.Bool   // this side ends it
 	heard   atomic.Int64  // last sign of life, nanoseconds since epoch
 }
 
@@ -132,7 +133,7 @@ func (h *host) watch(desk *actor.PID, session uint64, lost, ended <-chan struct{
 
 // lose ends the session of a desk.
 func (h *host) lose(desk *actor.PID, why error) {
-	if h.end(desk, why) {
+	if h.end(desk, why) && !h.leaving.Load() {
 		h.gone(h, why)
 	}
 }
@@ -161,13 +162,22 @@ func (h *host) now() uint64 {
 	return h.session
 }
 
-// bye ends the session from this side.
+// byePatience is how long a worker may take to say good-bye.
+const byePatience = 500 * time.Millisecond
+
+// bye ends the session from this side: the worker says good-bye too.
 func (h *host) bye(reason string) {
+	h.leaving.Store(true)
 	h.mu.Lock()
-	session := h.session
+	session, ended := h.session, h.ended
 	h.mu.Unlock()
-	if session != 0 {
-		h.net.send(h.net.pid(h.address, doorName), &wire.Bye{Session: session, Reason: reason})
+	if session == 0 {
+		return
+	}
+	h.net.send(h.net.pid(h.address, doorName), &wire.Bye{Session: session, Reason: reason})
+	select {
+	case <-ended:
+	case <-time.After(byePatience):
 		h.end(nil, errors.New(reason))
 	}
 }

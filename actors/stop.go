@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 )
 
 // Stop ends the engine, in the reverse order of Start: requests are cancelled, batches come home, actors
@@ -43,9 +44,11 @@ func (e *Engine) giveBack() error {
 	e.phase.Store("waiting for libraries")
 	e.binder.stop()
 	e.keeper.stop()
+	var byes sync.WaitGroup
 	for _, h := range e.hosts {
-		h.bye("the run is over")
+		byes.Go(func() { h.bye("the run is over") })
 	}
+	byes.Wait()
 	e.phase.Store("stopping actors")
 	for i := len(e.actors) - 1; i >= 0; i-- {
 		e.system.Root.Stop(e.actors[i])

@@ -146,6 +146,7 @@ func (d *doorActor) Receive(c actor.Context) {
 		}
 	case *wire.Bye:
 		if s := w.of(m.Session); s != nil {
+			s.tell(m)
 			s.finish(fmt.Errorf("%s: %s", s.head, m.Reason))
 		}
 	case *wire.Open:

@@ -49,11 +49,7 @@ func (p *program) app() *cli.App {
 		Reader:      p.in, Writer: p.out, ErrWriter: p.err,
 		Commands: []*cli.Command{
 			p.runCommand(), p.evalCommand(), p.logitsCommand(), p.tokenizeCommand(),
-<<<<<<< HEAD
-			p.inspectCommand(), p.planCommand(), p.newCommand(), p.convertCommand(), p.kernelsCommand(), p.expertsCommand(), p.benchCommand(), p.ctlCommand(), p.certCommand(),
-=======
-			p.inspectCommand(), p.planCommand(), p.newCommand(), p.convertCommand(), p.kernelsCommand(), p.expertsCommand(), p.benchCommand(), p.workerCommand(), p.ctlCommand(),
->>>>>>> 67a5f1c (troupe worker, run --workers: layers on other hosts)
+			p.inspectCommand(), p.planCommand(), p.newCommand(), p.convertCommand(), p.kernelsCommand(), p.expertsCommand(), p.benchCommand(), p.workerCommand(), p.ctlCommand(), p.certCommand(),
 			p.versionCommand(), p.helpCommand(), p.completionCommand(), p.docsCommand(),
 		},
 		Flags:                     append(global, cli.HelpFlag), // which a command of that name keeps out else

@@ -114,11 +114,7 @@ func TestDocsAndCompletion(t *testing.T) {
 		}
 	}
 	for line, want := range map[string]string{
-<<<<<<< HEAD
-		"":              "run\neval\nlogits\ntokenize\ninspect\nplan\nnew\nconvert\nkernels\nexperts\nbench\nctl\ncert\nversion\nhelp\ncompletion\n",
-=======
-		"":              "run\neval\nlogits\ntokenize\ninspect\nplan\nnew\nconvert\nkernels\nexperts\nbench\nworker\nctl\nversion\nhelp\ncompletion\n",
->>>>>>> 67a5f1c (troupe worker, run --workers: layers on other hosts)
+		"":              "run\neval\nlogits\ntokenize\ninspect\nplan\nnew\nconvert\nkernels\nexperts\nbench\nworker\nctl\ncert\nversion\nhelp\ncompletion\n",
 		"run --max-":    "--max-batch\n--max-len\n--max-tokens\n",
 		"run --qu":      "--quiet\n",
 		"kernels --":    "--config\n--help\n--log\n--log-level\n--quiet\n",

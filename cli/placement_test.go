@@ -125,7 +125,7 @@ func TestPlacementRefuses(t *testing.T) {
 		{[]string{"run", "--placement", gpu, "x"}, `device 0 is "gpu", want cpu`},
 		{[]string{"plan", "--placement", gpu, "--devices", "cpu"}, "--devices: the file says it: give one of them"},
 		{[]string{"eval", "--placement", placementFile(t, "devices: [{name: a}]\nstages:\n- {layers: 0-4, device: a}\n")}, "line 3: stages: layers 5 of the model are in no stage"},
-		{[]string{"bench", "--placement", placementFile(t, "hosts: [{name: a, address: a:7000, devices: 1}]\n")}, "device 0 is on a:7000"},
+		{[]string{"bench", "--insecure", "--placement", placementFile(t, "hosts: [{name: a, address: a:7000, devices: 1}]\n")}, "--placement: a:7000 with --insecure"},
 		{[]string{"plan", "--devices", "cpu,cpu", "--replicas", "3"}, "--replicas: 3, and there are 2 devices"},
 		{[]string{"plan", "--devices", "cpu", "--link", "1ms/1GB"}, "--link: no device is on another host"},
 		{[]string{"plan", "--devices", "cpu", "--link", "1ms"}, `--link: link "1ms", want LATENCY/RATE`},

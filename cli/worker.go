@@ -63,7 +63,7 @@ func (p *program) worker(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	net, err := p.openNet(c, c.String("listen"), true)
+	net, err := p.openNet(c, c.String("listen"), true, "listen")
 	if err != nil {
 		return err
 	}
@@ -168,10 +168,22 @@ func (l launch) open(ctx context.Context, files fs.FS, opt ckpt.Options) (*load.
 	return load.OpenPart(ctx, files, l.stored(), l.need, opt)
 }
 
-// openNet opens the door to other hosts.
-func (p *program) openNet(c *cli.Context, listen string, worker bool) (*actors.Net, error) {
+// openNet opens the door to other hosts. The peers are those that will be spoken with, as a flag names them.
+func (p *program) openNet(c *cli.Context, listen string, worker bool, flag string, peers ...string) (*actors.Net, error) {
 	l, err := p.readLink(c)
 	if err != nil {
+		return nil, err
+	}
+	for _, a := range peers {
+		if err := l.checkPeer(flag, a); err != nil {
+			return nil, err
+		}
+	}
+	flag, own := "advertise", c.String("advertise")
+	if own == "" {
+		flag, own = "listen", listen
+	}
+	if err := l.checkOwn(flag, own); err != nil {
 		return nil, err
 	}
 	return actors.OpenNet(actors.NetOptions{Listen: listen, Advertise: c.String("advertise"), Server: l.server, Client: l.client, Worker: worker, Log: p.logs.plain("actors")})

@@ -51,7 +51,7 @@ func (p *program) readWorkers(c *cli.Context) (w *company, err error) {
 		return nil, usagef("%s is among --workers and --spares: give it once", named[both])
 	}
 	w = &company{}
-	if w.net, err = p.openNet(c, facing(c, slices.Concat(named, spare)[0]), false); err != nil {
+	if w.net, err = p.openNet(c, facing(c, slices.Concat(named, spare)[0]), false, "workers", slices.Concat(named, spare)...); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -69,12 +69,17 @@ func (p *program) readWorkers(c *cli.Context) (w *company, err error) {
 
 // reachHosts opens the way to hosts that a placement names, where no flag has.
 func (p *program) reachHosts(c *cli.Context, l *launch) (err error) {
-	i := slices.IndexFunc(l.placement.Devices, func(d place.Device) bool { return d.Host != "" })
-	if i < 0 || l.workers != nil {
+	var hosts []string
+	for _, d := range l.placement.Devices {
+		if d.Host != "" {
+			hosts = append(hosts, d.Host)
+		}
+	}
+	if hosts == nil || l.workers != nil {
 		return nil
 	}
 	l.workers = &company{}
-	l.workers.net, err = p.openNet(c, facing(c, l.placement.Devices[i].Host), false)
+	l.workers.net, err = p.openNet(c, facing(c, hosts[0]), false, "placement", hosts...)
 	if err != nil {
 		l.workers = nil
 	}
