@@ -12,22 +12,24 @@ import (
 	"troupe/internal/tokenlog"
 )
 
-// Flags of run by what they are to a run that goes on. All others may be what they like: they change no token (N1 to N3).
+// Flags of run by what they are to a run that goes on. Others are not taken over from a log: they are of one run, write
+// files, or start programs, which nobody's log may have done (C1). They may be given again.
 var (
 	// fixedFlags change tokens or what is printed.
 	fixedFlags = []string{"tokens", "ids", "json", "routing", "max-tokens", "temperature", "top-p", "top-k", "min-p", "seed", "stop", "ignore-eos",
 		"sampler", "experts", "arith", "pad-sizes"}
-	// ownFlags are of one run alone, and not taken over.
-	ownFlags = []string{"token-log", "resume", "routing-trace", "trace", "control", "swap", "chaos", "chaos-report"}
+	// freeFlags change no token (N1 to N3), or name what is compared by its content.
+	freeFlags = []string{"model", "prompts", "overlay", "devices", "expert-devices", "placement", "stages", "threads", "threads-prefill", "kernels",
+		"prefill-chunk", "max-batch", "microbatches", "telemetry", "stage-journal", "shm", "repack", "verify-fraction", "plugin-deadline"}
 )
 
-// savedFlags are those that a run goes on with: all that change tokens, and all others that were given. prompts tells that
+// savedFlags are those that a log tells of: all that change tokens, and all others that were given. prompts tells that
 // those of --prompts can be read again; else the log has them, and they come from standard input.
 func savedFlags(c *cli.Context, prompts bool) (list []tokenlog.Setting) {
 	for _, f := range c.Command.Flags {
 		name := f.Names()[0]
 		given := c.IsSet(name)
-		if !given && !slices.Contains(fixedFlags, name) || slices.Contains(ownFlags, name) {
+		if !given && !slices.Contains(fixedFlags, name) || name == "token-log" || name == "resume" {
 			continue
 		}
 		s := tokenlog.Setting{Name: name, Given: given, Values: flagValues(c, f)}
@@ -67,20 +69,22 @@ func absolute(name string) string {
 	return full
 }
 
-// restoreFlags sets the flags of the run of a log that are not given now. Those that are must not change its tokens.
-func restoreFlags(c *cli.Context, log *tokenlog.Log) error {
+// restoreFlags sets the flags of the run of a log that are not given now. Those that are must not change its tokens. left are
+// the names of those that are not taken over.
+func restoreFlags(c *cli.Context, log *tokenlog.Log) (left []string, err error) {
 	var differ []string
 	saved := map[string]bool{}
 	for _, s := range log.Head().Settings {
 		f := findFlag(c.Command.Flags, s.Name)
-		if f == nil || slices.Contains(ownFlags, s.Name) || len(s.Values) == 0 && s.Name != "stop" {
-			return fmt.Errorf("--resume: %s: flag %.40q is none of a run: of another version of troupe?", log.Name(), s.Name)
+		if f == nil || len(s.Values) == 0 && s.Name != "stop" {
+			return nil, fmt.Errorf("--resume: %s: flag %.40q is none of a run: of another version of troupe?", log.Name(), s.Name)
 		}
 		name := f.Names()[0]
 		saved[name] = true
 		same := slices.Equal(flagValues(c, f), s.Values)
+		fixed := slices.Contains(fixedFlags, name)
 		if c.IsSet(name) {
-			if fixed := slices.Contains(fixedFlags, name); fixed && !same {
+			if fixed && !same {
 				differ = append(differ, fmt.Sprintf("--%s is %s and was %s", name, listed(flagValues(c, f)), listed(s.Values)))
 			}
 			continue
@@ -88,9 +92,13 @@ func restoreFlags(c *cli.Context, log *tokenlog.Log) error {
 		if same && !s.Given {
 			continue
 		}
+		if !fixed && !slices.Contains(freeFlags, name) {
+			left = append(left, "--"+name)
+			continue
+		}
 		for _, v := range s.Values {
 			if err := c.Set(name, v); err != nil {
-				return fmt.Errorf("--resume: %s: --%s %.40q: want %s", log.Name(), name, v, wantedValue(c.Command.Flags, name))
+				return nil, fmt.Errorf("--resume: %s: --%s %.40q: want %s", log.Name(), name, v, wantedValue(c.Command.Flags, name))
 			}
 		}
 	}
@@ -100,9 +108,9 @@ func restoreFlags(c *cli.Context, log *tokenlog.Log) error {
 		}
 	}
 	if len(differ) > 0 {
-		return usagef("--resume: %s was begun with other settings: %s: leave them out, or begin anew without --resume", log.Name(), strings.Join(differ, ", "))
+		return nil, usagef("--resume: %s was begun with other settings: %s: leave them out, or begin anew without --resume", log.Name(), strings.Join(differ, ", "))
 	}
-	return nil
+	return left, nil
 }
 
 func listed(values []string) string {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -292,7 +293,7 @@ func TestResumeRefuses(t *testing.T) {
 	prompts := write("prompts", `{"prompt":"Tale:","max_tokens":9,"ignore_eos":true}`+"\n")
 	policy := write("policy", "2\n")
 	whole := file("whole")
-	troupe(t, "", "run", "-q", "--prompts", prompts, "--experts", "@"+policy, "--temperature", "0", "--token-log", whole, "--max-batch", "2").ok(t)
+	ran := troupe(t, "", "run", "-q", "--prompts", prompts, "--experts", "@"+policy, "--temperature", "0", "--token-log", whole, "--max-batch", "2").ok(t)
 	one := file("one")
 	text := troupe(t, "", "run", "-q", "--max-tokens", "9", "--token-log", one, "Tale:").ok(t).out
 	piped := file("piped")
@@ -334,6 +335,19 @@ func TestResumeRefuses(t *testing.T) {
 	tooMany := open("too many", nil)
 	all["0"].tokens = []tokenlog.Token{{ID: 99_999}, {ID: 1}}
 	noToken := open("no token", nil)
+	results, length := map[string]string{}, lines[result](t, ran.out)[0].PromptTokens
+	for name, line := range map[string]string{"another": `{"id":7,"prompt_tokens":%d,"tokens":[5]}`, "long": `{"id":0,"prompt_tokens":%d,"tokens":[1,2,3,4,5,6,7,8,9,10]}`,
+		"strange": `{"id":0,"prompt_tokens":%d,"tokens":[99999]}`, "no": `[]`} {
+		all["0"].tokens = nil
+		results[name] = open(name+" result", nil)
+		l, err := tokenlog.Open(results[name])
+		if err == nil {
+			err = errors.Join(l.Continue("test", nil), l.Finish(0, keptResult{Line: json.RawMessage(strings.Replace(line, "%d", fmt.Sprint(length), 1))}), l.Close())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 
 	for _, test := range []struct {
 		name string
@@ -359,6 +373,10 @@ func TestResumeRefuses(t *testing.T) {
 		{"another value", []string{"--resume", otherValue}, exitFailed, `--stages "many": want`},
 		{"other tokens", []string{"--resume", drawnOtherwise}, exitFailed, "token 1 is 2 in the log and "},
 		{"too many tokens", []string{"--resume", tooMany}, exitFailed, "10 tokens, and it asks for 9"},
+		{"another result", []string{"--resume", results["another"]}, exitFailed, "the result of request 0: it is not of this request"},
+		{"a longer result", []string{"--resume", results["long"]}, exitFailed, "the result of request 0: it is not of this request"},
+		{"a strange result", []string{"--resume", results["strange"]}, exitFailed, "99999"},
+		{"no result", []string{"--resume", results["no"]}, exitFailed, "the result of request 0: json: cannot unmarshal array"},
 		{"no token of the model", []string{"--resume", noToken}, exitFailed, "new token 0 is 99999, want 0 to"},
 	} {
 		before, _ := os.ReadFile(test.args[1])
@@ -372,6 +390,18 @@ func TestResumeRefuses(t *testing.T) {
 	}
 	if _, err := os.Stat(file("new")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a log in which nothing was begun is left: %v", err)
+	}
+
+	// What would write files or start programs is named, and not done.
+	hostile := open("hostile", func(h *tokenlog.Head) {
+		h.Settings = append(h.Settings, tokenlog.Setting{Name: "plugin", Given: true, Values: []string{"/bin/true"}},
+			tokenlog.Setting{Name: "kernel-events", Given: true, Values: []string{file("new")}}, tokenlog.Setting{Name: "trace", Given: true, Values: []string{file("new")}})
+	})
+	if o := troupe(t, "", "run", "--resume", hostile); !strings.Contains(o.err, "was begun with --plugin, --kernel-events, --trace too, which must be given again") {
+		t.Errorf("flags of one run: %s", o.err)
+	}
+	if _, err := os.Stat(file("new")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a log has had a file written: %v", err)
 	}
 
 	// What changes no token may be otherwise, and so may names of the same files.
@@ -395,6 +425,16 @@ func TestResumeRefuses(t *testing.T) {
 	}
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestResumeFlags: the flags that are told apart are flags of run.
+func TestResumeFlags(t *testing.T) {
+	flags := newProgram(&interrupts{}, strings.NewReader(""), io.Discard, io.Discard).runCommand().Flags
+	for _, name := range slices.Concat(fixedFlags, freeFlags) {
+		if findFlag(flags, name) == nil {
+			t.Errorf("run has no flag --%s", name)
+		}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"hash"
 	"io"
 	"io/fs"
+	"strings"
 	"sync"
 
 	"github.com/urfave/cli/v2"
@@ -73,9 +74,13 @@ func (p *program) readScribe(c *cli.Context) (k *scribe, err error) {
 	if k.log, err = tokenlog.Open(resume); err != nil {
 		return nil, fmt.Errorf("--resume: %w", err)
 	}
-	if err = restoreFlags(c, k.log); err != nil {
+	left, err := restoreFlags(c, k.log)
+	if err != nil {
 		closeInto(&err, k.log.Close)
 		return nil, err
+	}
+	if len(left) > 0 {
+		p.notice("%s was begun with %s too, which must be given again where they are wanted", k.log.Name(), strings.Join(left, ", "))
 	}
 	k.events = c.Bool("json")
 	p.in = bytes.NewReader(k.log.Input())
