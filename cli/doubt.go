@@ -65,10 +65,10 @@ func (p *program) tellDoubts(id string, r result) {
 }
 
 // late are requests whose results were printed before their kernels were found wrong.
-func (m *many) tellLate(suspects []actors.Suspect) {
+func (m *many) tellLate(suspects func(replica int) []actors.Suspect) {
 	var ids []string
 	for _, o := range m.origins {
-		if len(o.origin.doubts(suspects)) > o.told {
+		if len(o.origin.doubts(suspects(o.replica))) > o.told {
 			ids = append(ids, o.id)
 		}
 	}
@@ -85,7 +85,8 @@ func (m *many) tellLate(suspects []actors.Suspect) {
 
 // told is what remains of a request that has ended.
 type told struct {
-	id     string
-	origin origin
-	told   int // doubts in its result
+	id      string
+	origin  origin
+	told    int // doubts in its result
+	replica int // whose kernels computed it
 }

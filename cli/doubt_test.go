@@ -43,12 +43,12 @@ func TestTellLate(t *testing.T) {
 		m.origins = append(m.origins, told{id: id, origin: origin{since: uint64(i), runs: []tokenRun{{0, 4, uint64(i)}}}})
 	}
 	m.origins[1].told = 1
-	m.tellLate([]actors.Suspect{{From: 0, To: 1}})
+	m.tellLate(func(int) []actors.Suspect { return []actors.Suspect{{From: 0, To: 1}} })
 	if got := log.String(); !strings.HasSuffix(got, `that they rest on: requests "a"`+"\n") {
 		t.Errorf("%s", got)
 	}
 	log.Reset()
-	m.tellLate(nil)
+	m.tellLate(func(int) []actors.Suspect { return nil })
 	if log.Len() > 0 {
 		t.Errorf("%s", log.String())
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"troupe/actors"
+	"troupe/fleet"
 	"troupe/internal/load"
 	"troupe/kernels"
 	"troupe/model"
@@ -124,8 +125,8 @@ func (p *program) readLaunch(c *cli.Context) (l launch, err error) {
 	if l.placement, err = placeModel(c, file, l.config, nil, l.workers); err != nil {
 		return l, err
 	}
-	if n := len(l.placement.others) + 1; n > 1 {
-		return l, badFlag("placement", fmt.Errorf("%d replicas: they can be planned with so far, and not run: want one", n))
+	if err := l.checkReplicas(c); err != nil {
+		return l, err
 	}
 	if err = p.reachHosts(c, &l); err != nil {
 		return l, err
@@ -209,7 +210,7 @@ func (l *launch) limit(requests []sched.Request, drawn bool) {
 			positions = max(positions, min(m.Positions(r), l.config.SequenceLen))
 		}
 	}
-	m.Sequences = min(m.Sequences, max(len(requests), 1))
+	m.Sequences = min(m.Sequences, max((len(requests)+l.replicas()-1)/l.replicas(), 1))
 	m.Queue = 2 * m.Sequences
 	m.Blocks = m.Sequences * ((positions + kernels.BlockTokens - 1) / kernels.BlockTokens)
 	m.Draws = m.Sequences
@@ -230,14 +231,15 @@ func (l *launch) check(r sched.Request) error {
 }
 
 // concurrency is how many requests are worth handing in at a time: as many wait as run.
-func (l *launch) concurrency() int { return 2 * l.limits.Sequences }
+func (l *launch) concurrency() int { return l.replicas() * 2 * l.limits.Sequences }
 
-// session is a running engine with the model below it.
+// session is running engines with the model below them.
 type session struct {
-	*actors.Engine
-	model *opened
-	trace *traceFile   // may be nil
-	watch *kernelWatch // of its kernels
+	*actors.Engine // the first replica's
+	fleet          *fleet.Fleet
+	model          *opened
+	trace          *traceFile   // may be nil
+	watch          *kernelWatch // of its kernels
 
 	workers *company // may be nil
 }
@@ -272,16 +274,12 @@ func (p *program) start(ctx context.Context, l launch) (_ *session, err error) {
 		turns = s.trace.turn
 	}
 	s.workers = l.workers
-	if s.Engine, err = p.engine(ctx, l, s.model, turns, s.watch); err != nil {
+	if s.fleet, err = fleet.Start(ctx, p.replicaOptions(l, s.model, turns, s.watch)); err != nil {
 		return nil, err
 	}
+	s.Engine = s.fleet.Engines()[0]
 	s.watch.engine = steeredEngine{s.Engine}
 	return s, nil
-}
-
-// engine starts an engine on an opened model.
-func (p *program) engine(ctx context.Context, l launch, m *opened, turns actors.Trace, w *kernelWatch) (*actors.Engine, error) {
-	return actors.Start(ctx, p.engineOptions(l, m, turns, nil, w))
 }
 
 // engineOptions are what an engine of this launch is started with.
@@ -300,7 +298,7 @@ func (p *program) engineOptions(l launch, m *opened, turns actors.Trace, wrap st
 func (s *session) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), stopPatience)
 	defer cancel()
-	if err := s.Stop(ctx); err != nil {
+	if err := s.fleet.Stop(ctx); err != nil {
 		return err // the weights may still be in use
 	}
 	return s.giveBack()

@@ -10,7 +10,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"troupe/actors"
+	"troupe/fleet"
 	"troupe/lab/trace"
 	"troupe/router"
 	"troupe/stages/sched"
@@ -42,7 +42,7 @@ troupe eval --text heldout.jsonl --arith int8 --against exact`,
 			&cli.BoolFlag{Name: "documents", Usage: "list every document in the table; --json always does"},
 			jsonFlag("print one JSON object instead of a table"),
 			expertsFlag(""),
-		}, engineFlags()...),
+		}, append(engineFlags(), replicasFlag(engineCategory))...),
 		Action: p.eval,
 	}
 }
@@ -84,9 +84,12 @@ func (p *program) eval(c *cli.Context) (err error) {
 	e := &evaluation{program: p, launch: l, policy: policy, documents: list, against: other, scores: make([]score, len(list))}
 	e.makeRequests()
 	concurrency := 1 // with two engines: they take turns, so that each has the processors to itself
-	if other == nil {
-		concurrency = 2 * min(l.limits.Sequences, len(list)) // as many wait as run
-	} else {
+	switch {
+	case other == nil:
+		concurrency = l.replicas() * 2 * min(l.limits.Sequences, len(list)) // as many wait as run
+	case l.replicas() > 1:
+		return usagef("--against and %d replicas: documents run one at a time then: want one replica", l.replicas())
+	default:
 		e.launch.limits.Sequences = 1
 	}
 	e.launch.limit(e.requests, true)
@@ -199,11 +202,11 @@ func (e *evaluation) one(ctx context.Context, i int, count func()) (s score) {
 func (e *evaluation) judge(ctx context.Context, i int, take func(sched.Event) error) error {
 	r, doc := e.requests[i], e.documents[i]
 	if e.routing == nil {
-		return e.events(ctx, e.session.Engine, r, take)
+		return e.events(ctx, e.session.fleet, r, take)
 	}
 	r.Trace = true
 	var rows []router.RowRouting
-	err := e.events(ctx, e.session.Engine, r, func(event sched.Event) error {
+	err := e.events(ctx, e.session.fleet, r, func(event sched.Event) error {
 		rows = append(rows, event.Routing...)
 		return take(event)
 	})
@@ -214,7 +217,7 @@ func (e *evaluation) judge(ctx context.Context, i int, take func(sched.Event) er
 }
 
 // events runs a request and hands its events to take, all but the last. What take finds wrong ends the request.
-func (e *evaluation) events(ctx context.Context, engine *actors.Engine, r sched.Request, take func(sched.Event) error) error {
+func (e *evaluation) events(ctx context.Context, engine *fleet.Fleet, r sched.Request, take func(sched.Event) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stream, err := engine.Submit(ctx, r)

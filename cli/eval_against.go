@@ -10,6 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"troupe/actors"
+	"troupe/fleet"
 	"troupe/kernels"
 	"troupe/lab"
 	"troupe/stages/sched"
@@ -18,7 +19,7 @@ import (
 // contrast is the second arithmetic of an evaluation, on an engine of its own with the same weights.
 type contrast struct {
 	arith  kernels.Arith
-	engine *actors.Engine
+	engine *fleet.Fleet
 }
 
 // readAgainst reads --against; nil is none.
@@ -37,7 +38,7 @@ func readAgainst(c *cli.Context) (*contrast, error) {
 func (e *evaluation) startOther(ctx context.Context) (err error) {
 	l := e.launch
 	l.arith = e.against.arith
-	e.against.engine, err = e.engine(ctx, l, e.session.model, nil, e.session.watch)
+	e.against.engine, err = fleet.Start(ctx, []actors.Options{e.engineOptions(l, e.session.model, nil, nil, e.session.watch)})
 	return err
 }
 

@@ -118,7 +118,7 @@ func (r *recording) run(ctx context.Context, each func(*trace.Doc) error) (err e
 		return err
 	}
 	defer closeInto(&err, session.Close)
-	r.generator.engine = session.Engine
+	r.generator.engine = session.fleet
 	return r.inOrder(ctx, each)
 }
 

@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"troupe/actors"
+	"troupe/fleet"
 	"troupe/internal/tokenlog"
 	"troupe/model"
 	"troupe/stages/sched"
@@ -31,9 +32,9 @@ type job struct {
 
 // generator turns jobs into text. It may be shared by goroutines.
 type generator struct {
-	engine    *actors.Engine
-	suspects  func() []actors.Suspect // of the engine; may be nil
-	tokenizer *tokens.Tokenizer       // nil: ids alone
+	engine    *fleet.Fleet
+	suspects  func(replica int) []actors.Suspect // may be nil
+	tokenizer *tokens.Tokenizer                  // nil: ids alone
 	config    model.Config
 	padSizes  []int        // of --pad-sizes
 	trace     *routingFile // may be nil

@@ -64,7 +64,8 @@ func (g *generator) run(ctx context.Context, j job, each func(piece) error) (res
 	x.r.time(start, x.first, x.last, x.made)
 	x.rows.finish(j, &x.r)
 	if g.suspects != nil {
-		x.r.Kernels = x.r.origin.doubts(g.suspects())
+		x.r.replica = stream.Replica()
+		x.r.Kernels = x.r.origin.doubts(g.suspects(x.r.replica))
 	}
 	if x.err == nil {
 		x.err = g.scribe.finish(j, x.r, x.kept)

@@ -230,12 +230,17 @@ func withThreads(c *cli.Context, devices []place.Device) ([]place.Device, error)
 // here is what this process computes with.
 func (p placed) here(c model.Config) load.Need {
 	var spans []stages.Span
-	for _, s := range p.Stages {
-		if p.Devices[s.Device].Host == "" {
-			spans = append(spans, s.Span)
+	plans := p.plans()
+	for _, plan := range plans {
+		for _, s := range plan.Stages {
+			if plan.Devices[s.Device].Host == "" {
+				spans = append(spans, s.Span)
+			}
 		}
 	}
-	return load.NeedOf(c, spans, func(layer, expert int) bool { return p.Devices[p.Experts[layer][expert]].Host == "" })
+	return load.NeedOf(c, spans, func(layer, expert int) bool {
+		return slices.ContainsFunc(plans, func(plan place.Plan) bool { return plan.Devices[plan.Experts[layer][expert]].Host == "" })
+	})
 }
 
 // tellPlacement warns of a file that asks for more threads than there are cores, and says what its mesh has become.

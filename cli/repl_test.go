@@ -76,7 +76,7 @@ func launchDemo(t *testing.T, p *program) (*generator, *steering) {
 			t.Error(err)
 		}
 	})
-	g := &generator{engine: session.Engine, config: l.config}
+	g := &generator{engine: session.fleet, config: l.config}
 	if g.tokenizer, err = dir.tokenizer(); err != nil {
 		t.Fatal(err)
 	}

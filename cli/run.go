@@ -51,7 +51,7 @@ troupe run --resume run.log > results.jsonl`,
 			&cli.BoolFlag{Name: "json", Usage: "print events as JSON, one a line; the last of a request sums it up", Category: category},
 			&cli.BoolFlag{Name: "routing", Usage: "say in JSON which experts were used", Category: category},
 			routingTraceFlag(category),
-		}, tokenLogFlags(category)...), samplingFlags()...), append(append(engineFlags(), padSizesFlag()), append(steerFlags(), chaosFlags()...)...)...),
+		}, tokenLogFlags(category)...), samplingFlags()...), append(append(engineFlags(), replicasFlag(engineCategory), padSizesFlag()), append(steerFlags(), chaosFlags()...)...)...),
 		Action: p.run,
 	}
 }
@@ -87,6 +87,9 @@ func (p *program) run(c *cli.Context) (err error) {
 	in, err := p.readInput(c, s, l.config)
 	if err != nil {
 		return err
+	}
+	if in.interactive && l.replicas() > 1 {
+		return usagef("%d replicas and no prompt: one person keeps one of them busy: give --prompts, or leave replicas out", l.replicas())
 	}
 	if s.routing && !c.Bool("json") && !in.many {
 		return usagef("--routing: text has no place for it: give --json too, or --routing-trace FILE")
@@ -144,7 +147,7 @@ func (p *program) run(c *cli.Context) (err error) {
 	}
 	defer closeInto(&err, func() error { return p.reportChaos(c, l, session) })
 	defer closeInto(&err, session.Close)
-	g.engine, g.suspects = session.Engine, session.Suspects
+	g.engine, g.suspects = session.fleet, session.fleet.Suspects
 	if err := p.scribe.begin(c, l, session, jobs); err != nil {
 		return err
 	}

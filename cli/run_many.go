@@ -21,7 +21,7 @@ func (p *program) runMany(ctx context.Context, g *generator, jobs []job, concurr
 	})
 	m.summary(time.Since(start))
 	if g.suspects != nil {
-		m.tellLate(g.suspects())
+		m.tellLate(g.suspects)
 	}
 	if err != nil {
 		return err
@@ -70,7 +70,7 @@ func (m *many) finish(i int, j job, r result) {
 	m.tokens += len(r.Tokens) - r.recalled
 	m.recalled += r.recalled
 	if len(r.Tokens) > 0 {
-		m.origins = append(m.origins, told{string(r.ID), r.origin, len(r.Kernels)})
+		m.origins = append(m.origins, told{string(r.ID), r.origin, len(r.Kernels), r.replica})
 	}
 	switch r.Finish {
 	case string(sched.Length):

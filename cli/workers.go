@@ -70,7 +70,7 @@ func (p *program) readWorkers(c *cli.Context) (w *company, err error) {
 // reachHosts opens the way to hosts that a placement names, where no flag has.
 func (p *program) reachHosts(c *cli.Context, l *launch) (err error) {
 	var hosts []string
-	for _, d := range l.placement.Devices {
+	for _, d := range l.placement.all() {
 		if d.Host != "" {
 			hosts = append(hosts, d.Host)
 		}

@@ -150,13 +150,8 @@ func (f *Fleet) Routing(ctx context.Context) (sum router.Counters, err error) {
 	return sum, nil
 }
 
-// Suspects are those of all replicas.
-func (f *Fleet) Suspects() (list []actors.Suspect) {
-	for _, r := range f.replicas {
-		list = append(list, r.Engine.Suspects()...)
-	}
-	return list
-}
+// Suspects are those of one replica: generations of kernels are each engine's own.
+func (f *Fleet) Suspects(replica int) []actors.Suspect { return f.replicas[replica].Suspects() }
 
 // Stop stops all engines at once; ctx bounds the wait, as that of actors.Engine.
 func (f *Fleet) Stop(ctx context.Context) error {

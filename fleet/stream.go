@@ -12,7 +12,6 @@ import (
 // Stream is actors.Stream of the replica that has the request.
 type Stream struct {
 	*actors.Stream
-	fleet   *Fleet
 	replica int
 	settle  func() // gives the replica its load back; the first call counts
 	stop    func() bool
@@ -21,14 +20,11 @@ type Stream struct {
 func (f *Fleet) follow(ctx context.Context, s *actors.Stream, replica, cost int) *Stream {
 	settle := sync.OnceFunc(func() { f.give(replica, cost) })
 	// A reader may leave before the end: the request is over then when its context is.
-	return &Stream{Stream: s, fleet: f, replica: replica, settle: settle, stop: context.AfterFunc(ctx, settle)}
+	return &Stream{Stream: s, replica: replica, settle: settle, stop: context.AfterFunc(ctx, settle)}
 }
 
 // Replica is the number of the replica that has the request.
 func (s *Stream) Replica() int { return s.replica }
-
-// Suspects are those of the replica that has the request.
-func (s *Stream) Suspects() []actors.Suspect { return s.fleet.replicas[s.replica].Suspects() }
 
 // Next waits for an event. It returns false after the last one, which has Done set.
 func (s *Stream) Next() (sched.Event, bool) {

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// prompts writes requests of every kind: greedy, sampled, short and long, with experts of their own.
+func promptsFile(t *testing.T, n int) string {
+	t.Helper()
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, `{"id":%d,"prompt":"Tale %d: The Fox","max_tokens":%d,"temperature":%d,"seed":%d,"experts":"%d"}`+"\n", i, i, 3+i%9, i%2, i, 1+i%3)
+	}
+	name := filepath.Join(t.TempDir(), "prompts.jsonl")
+	if err := os.WriteFile(name, []byte(b.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// resultsOf are ids and tokens of a run's results, in their order.
+func resultsOf(t *testing.T, out string) (all []string) {
+	t.Helper()
+	for line := range strings.Lines(out) {
+		var r struct {
+			ID     int     `json:"id"`
+			Tokens []int32 `json:"tokens"`
+			Finish string  `json:"finish"`
+		}
+		if err := json.Unmarshal([]byte(line), &r); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, fmt.Sprint(r))
+	}
+	return all
+}
+
+// TestReplicasKeepTokens: replicas of any shape give what one engine gives, in the same order.
+func TestReplicasKeepTokens(t *testing.T) {
+	args := []string{"run", "--quiet", "--prompts", promptsFile(t, 20)}
+	want := resultsOf(t, troupe(t, "", args...).ok(t).out)
+	if len(want) != 20 {
+		t.Fatalf("%d results", len(want))
+	}
+	mixed := placementFile(t, "devices: [{name: a, threads: 1}, {name: b, threads: 1}, {name: c, threads: 1}]\nreplicas:\n- stages: [{layers: 0-5, device: a}]\n- stages:\n  - {layers: 0-2, device: b}\n  - {layers: 3-5, device: c}\n")
+	for _, more := range [][]string{{"--replicas", "2", "--devices", "cpu:1,cpu:1"}, {"--replicas", "3", "--devices", "6xcpu:1", "--max-batch", "1"}, {"--placement", mixed}} {
+		if got := resultsOf(t, troupe(t, "", append(args, more...)...).ok(t).out); fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("%v: %v, want %v", more, got, want)
+		}
+	}
+	text := filepath.Join(t.TempDir(), "text.jsonl")
+	if err := os.WriteFile(text, []byte("{\"text\":\"The fox and the heron.\"}\n{\"text\":\"A tale of two mice.\"}\n{\"text\":\"Once.\"}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	loss := func(more ...string) (v float64) {
+		var r struct {
+			Total struct {
+				Loss float64 `json:"loss"`
+			} `json:"total"`
+		}
+		if err := json.Unmarshal([]byte(troupe(t, "", append([]string{"eval", "--quiet", "--json", "--text", text}, more...)...).ok(t).out), &r); err != nil {
+			t.Fatal(err)
+		}
+		return r.Total.Loss
+	}
+	if a, b := loss(), loss("--replicas", "2", "--devices", "cpu:1,cpu:1"); a != b || a == 0 {
+		t.Errorf("eval: loss %v with replicas, %v without", b, a)
+	}
+}
+
+func TestReplicasRefuse(t *testing.T) {
+	file := placementFile(t, "devices: [{name: a}, {name: b}]\nreplicas: 2\n")
+	for _, test := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"bench", "--placement", file}, "2 replicas: bench works with one engine"},
+		{[]string{"logits", "--placement", file, "--tokens", "5", "--out", "x.npy"}, "2 replicas: logits works with one engine"},
+		{[]string{"run", "--placement", file, "--trace", "t.json", "x"}, "--trace and 2 replicas"},
+		{[]string{"run", "--placement", file, "--chaos", "kill expert=1.1 token=3", "x"}, "--chaos and 2 replicas"},
+		{[]string{"run", "--placement", file, "--replicas", "2", "x"}, "the file says it"},
+		{[]string{"run", "--replicas", "2", "x"}, "--replicas: 2, and there are 1 devices"},
+		{[]string{"run", "--replicas", "0", "x"}, "--replicas: 0, want 1 to"},
+		{[]string{"eval", "--placement", file, "--against", "exact"}, "--against and 2 replicas"},
+	} {
+		if o := troupe(t, "", test.args...); o.code != exitUsage || !strings.Contains(o.err, test.want) {
+			t.Errorf("%v: exit %d: %s, want … %s …", test.args, o.code, o.err, test.want)
+		}
+	}
+}
