@@ -37,6 +37,7 @@ type Engine struct {
 	binder  *binder
 	keeper  *keeper
 	plan    model.Plan
+	number  uint64        // among the engines of this process
 	epoch   atomic.Uint64 // counts the times that parts have died; what is of an earlier one is dropped
 
 	journals []*stages.Journal // [stages+1] of what enters a stage; nil: none
@@ -79,10 +80,13 @@ func (e *Engine) Submit(ctx context.Context, r sched.Request) (*Stream, error) {
 	}
 }
 
-// name is how an actor of the engine is registered.
+// engines counts those of this process that share a Net.
+var engines atomic.Uint64
+
+// name is how an actor of the engine is registered. Engines that share a Net (replicas) share its actor system too.
 func (e *Engine) name(name string) string {
 	if net := e.keeper.options.Net; net != nil {
-		return net.name(name)
+		return net.name(fmt.Sprintf("%s-of-%d", name, e.number))
 	}
 	return name
 }

@@ -211,7 +211,7 @@ func (e *Engine) recruit(ctx context.Context, device int, parts []Part) (*troop,
 	t.gate = d.host.net.pid(d.Host, gateName(t.session, t.number))
 	t.ferry = newFerry(o.Model, e.plan, func(m proto.Message) { d.host.net.send(t.gate, m) })
 	t.actor = &postActor{troop: t, engine: e, stages: map[uint32]*farStage{}}
-	name := fmt.Sprintf("post-%d-%x", t.number, time.Now().UnixNano())
+	name := fmt.Sprintf("post-%d-%d-%x", e.number, t.number, time.Now().UnixNano())
 	var err error
 	if t.post, err = e.spawn(o.Net.name(name), t.actor, d.lane, func(reason any, stack []byte, _ any) { e.panicked("post", reason, stack) }); err != nil {
 		return nil, err

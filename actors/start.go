@@ -80,7 +80,7 @@ func Start(ctx context.Context, o Options) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{log: o.Log, ended: make(chan struct{}), stopped: make(chan struct{}), plan: plan}
+	e := &Engine{log: o.Log, ended: make(chan struct{}), stopped: make(chan struct{}), plan: plan, number: engines.Add(1)}
 	if o.Net != nil {
 		e.system = o.Net.system
 	} else {

@@ -4,12 +4,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
 
-// prompts writes requests of every kind: greedy, sampled, short and long, with experts of their own.
+// promptsFile writes requests of every kind: greedy, sampled, short and long, with experts of their own.
 func promptsFile(t *testing.T, n int) string {
 	t.Helper()
 	var b strings.Builder
@@ -91,5 +93,37 @@ func TestReplicasRefuse(t *testing.T) {
 		if o := troupe(t, "", test.args...); o.code != exitUsage || !strings.Contains(o.err, test.want) {
 			t.Errorf("%v: exit %d: %s, want … %s …", test.args, o.code, o.err, test.want)
 		}
+	}
+}
+
+// TestReplicasOnWorkers: a replica here and on a worker, and one on another worker.
+func TestReplicasOnWorkers(t *testing.T) {
+	long(t)
+	args := []string{"run", "--quiet", "--prompts", promptsFile(t, 12)}
+	want := resultsOf(t, troupe(t, "", args...).ok(t).out)
+	a, b := startWorker(t, "--devices", "cpu:1"), startWorker(t, "--devices", "cpu:1")
+	file := placementFile(t, fmt.Sprintf("devices: [{name: here, threads: 1}]\nhosts:\n- {name: a, address: %s, devices: 1}\n- {name: b, address: %s, devices: 1}\nreplicas:\n- stages:\n  - {layers: 0-2, device: here}\n  - {layers: 3-5, device: a/0}\n- stages: [{layers: 0-5, device: b/0}]\n", a.address, b.address))
+	for _, more := range [][]string{{"--placement", file}, {"--workers", a.address + "," + b.address, "--replicas", "2"}} {
+		path, err := builtProgram()
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command(path, slices.Concat(args, []string{"--insecure"}, more)...)
+		var errs strings.Builder
+		cmd.Stderr = &errs
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("%v: %v: %s", more, err, errs.String())
+		}
+		if got := resultsOf(t, string(out)); fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("%v: %v, want %v", more, got, want)
+		}
+	}
+	if !strings.Contains(a.err.String(), "serving ") || !strings.Contains(b.err.String(), "serving ") {
+		t.Errorf("the workers say %s and %s", a.err.String(), b.err.String())
+	}
+	both := placementFile(t, fmt.Sprintf("hosts:\n- {name: a, address: %s, devices: 2}\nreplicas: 2\n", a.address))
+	if o := troupe(t, "", "run", "--insecure", "--placement", both, "x"); o.code != exitUsage || !strings.Contains(o.err, "it serves one engine at a time") {
+		t.Errorf("a worker of two replicas: exit %d: %s", o.code, o.err)
 	}
 }
