@@ -92,7 +92,7 @@ func (w *Worker) options(m *wire.Open) (o Options, err error) {
 			return o, fmt.Errorf("%d %s, want 1 to %d", l.value, l.name, l.most)
 		}
 	}
-	o = Options{Model: w.o.Model, Log: w.o.Log, VerifyFraction: m.Verify, Events: w.o.Events}
+	o = Options{Model: w.o.Model, Net: w.o.Net, Log: w.o.Log, VerifyFraction: m.Verify, Events: w.o.Events}
 	if o.Arith, err = kernels.ParseArith(m.Arith); err != nil {
 		return o, err
 	}

@@ -2,7 +2,6 @@ package actors
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"sync"
 
@@ -16,6 +15,7 @@ type Net struct {
 	system  *actor.ActorSystem
 	address string // of this side
 	local   bool   // all sides are in one system: names have addresses in front (tests, simulations)
+	world   World  // that is simulated; nil: none is
 	probe   func(ctx context.Context, address string) error
 	close   func(ctx context.Context) error
 
@@ -53,7 +53,14 @@ func (n *Net) name(name string) string {
 }
 
 // send sends a message to another side. What cannot be delivered is lost without a word.
-func (n *Net) send(to *actor.PID, m proto.Message) { n.system.Root.Send(to, m) }
+func (n *Net) send(to *actor.PID, m proto.Message) {
+	if n.world == nil {
+		n.system.Root.Send(to, m)
+		return
+	}
+	address, _, _ := strings.Cut(to.Id, "/")
+	n.world.Carry(n.address, address, parcelOf(m), func() { n.system.Root.Send(to, m) })
+}
 
 // watch has a function told when the connection to an address ends, until the returned one is called. It must not wait.
 func (n *Net) watch(address string, tell func()) (forget func()) {
@@ -78,18 +85,6 @@ func (n *Net) ended(address string) {
 	for w := range n.lost[address] {
 		w.tell()
 	}
-}
-
-// newLocalNet is a side among others of one actor system.
-func newLocalNet(system *actor.ActorSystem, address string) *Net {
-	n := &Net{system: system, address: address, local: true, lost: map[string]map[*watcher]struct{}{}}
-	n.probe = func(_ context.Context, address string) error {
-		if _, ok := system.ProcessRegistry.GetLocal(address + "/" + doorName); !ok {
-			return fmt.Errorf("actors: %s: nobody listens", address)
-		}
-		return nil
-	}
-	return n
 }
 
 // doorName is the actor of a worker that heads speak to first.

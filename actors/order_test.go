@@ -112,7 +112,7 @@ func TestSameBitsWhateverTheOrderOfMessages(t *testing.T) {
 			l := layout{stages: 1 + int(seed%3), devices: 2, threads: 1, spread: true, batches: 3, rows: 5, sequences: 6}
 			s := newShuffler(seed)
 			o := l.options(t, w, kernels.Int8, "ref")
-			o.newLane = s.lane
+			o.newLane = func(int) runner { return s.lane() }
 			if seed%3 > 0 {
 				o.Chaos = &Chaos{Seed: seed, Rate: 0.15}
 				o.NoJournal = seed%5 == 0

@@ -59,7 +59,7 @@ type Options struct {
 	// Backoff is how long a library that failed is left alone, doubled each time up to 64 times as long. 0: 100 ms.
 	Backoff time.Duration
 
-	newLane func() runner // nil: newLane
+	newLane func(device int) runner // nil: those of Net
 }
 
 // Start opens every device on its own lane, all at once, and spawns the actors: experts, routers, stages
@@ -143,8 +143,11 @@ func (o *Options) fillShared() {
 	if o.Silence <= 0 {
 		o.Silence = defaultSilence
 	}
+	if o.Wrap == nil {
+		o.Wrap = o.Net.wrap()
+	}
 	if o.newLane == nil {
-		o.newLane = func() runner { return newLane() }
+		o.newLane = o.Net.lane
 	}
 }
 
@@ -153,8 +156,8 @@ func (e *Engine) openDevices(ctx context.Context, o *Options, plan model.Plan) e
 	defer cancel()
 	errs := make([]error, len(o.Placement.Devices))
 	var wg sync.WaitGroup
-	for _, d := range slices.Concat(o.Placement.Devices, o.Spare) {
-		e.devices = append(e.devices, &device{Device: d, lane: o.newLane(), host: e.host(d.Host)})
+	for i, d := range slices.Concat(o.Placement.Devices, o.Spare) {
+		e.devices = append(e.devices, &device{Device: d, lane: o.newLane(i), host: e.host(d.Host)})
 	}
 	for i, dev := range e.devices[:len(o.Placement.Devices)] {
 		wg.Go(func() {

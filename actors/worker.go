@@ -72,7 +72,7 @@ type session struct {
 	heard time.Duration // since epoch
 	lanes map[int]runner
 	crews map[uint32]*crew
-	order sync.Mutex // crews are opened and closed one after the other
+	order chan struct{} // has room for whoever opens or closes a crew: one after the other
 }
 
 // NewWorker opens a worker's door.
@@ -182,9 +182,9 @@ func (w *Worker) handle(session, number uint64, f func(*session) error) {
 	go func() {
 		defer w.ending.Done()
 		m := &wire.Done{Number: number}
-		s.order.Lock()
+		s.order <- struct{}{}
 		err := f(s)
-		s.order.Unlock()
+		<-s.order
 		if err != nil {
 			m.Error = words(err.Error())
 		}
@@ -235,7 +235,7 @@ func (w *Worker) greet(m *wire.Hello) {
 // begin begins a session.
 func (w *Worker) begin(m *wire.Hello, desk *actor.PID) *session {
 	s := &session{worker: w, number: rand.Uint64() | 1, head: m.Head, address: m.Address, desk: desk, heard: time.Since(epoch),
-		lanes: map[int]runner{}, crews: map[uint32]*crew{}}
+		lanes: map[int]runner{}, order: make(chan struct{}, 1), crews: map[uint32]*crew{}}
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())
 	s.forget = w.o.Net.watch(m.Address, func() { go s.finish(fmt.Errorf("%s: the connection ended", s.head)) })
 	w.session = s
@@ -292,8 +292,8 @@ func (s *session) finish(why error) { s.cancel(why) }
 // giveBack closes all crews and ends the lanes.
 func (s *session) giveBack() {
 	s.forget()
-	s.order.Lock()
-	defer s.order.Unlock()
+	s.order <- struct{}{}
+	defer func() { <-s.order }()
 	for _, k := range s.crews {
 		if err := k.close(); err != nil {
 			s.worker.o.Log.Warn("closing a crew", slog.Any("error", err))
@@ -308,12 +308,10 @@ func (s *session) giveBack() {
 // lane is that of a device. The caller has s.order.
 func (s *session) lane(device int) runner {
 	if s.lanes[device] == nil {
-		s.lanes[device] = s.worker.newLane()
+		s.lanes[device] = s.worker.o.Net.lane(device)
 	}
 	return s.lanes[device]
 }
-
-func (w *Worker) newLane() runner { return newLane() }
 
 func (s *session) open(m *wire.Open) error {
 	if s.ctx.Err() != nil {
@@ -351,8 +349,8 @@ func (s *session) kill(m *wire.Kill) {
 	s.worker.ending.Add(1)
 	go func() {
 		defer s.worker.ending.Done()
-		s.order.Lock()
-		defer s.order.Unlock()
+		s.order <- struct{}{}
+		defer func() { <-s.order }()
 		if k := s.crews[m.Crew]; k != nil {
 			k.kill(partOf(m.Part))
 		}
