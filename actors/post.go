@@ -182,9 +182,10 @@ func (s *farStage) turns(b departed, m *wire.Back) {
 // died tells the keeper of a part of the crew.
 func (p *postActor) died(m *wire.Died) {
 	name, k := partOf(m.Part), p.engine.keeper
-	if p.troop != k.troopOf(name) || m.Epoch != p.engine.epoch.Load() {
+	if p.troop != k.troopOf(name) {
 		return
 	}
+	// It may be of an earlier epoch: others have died meanwhile, and nobody but this message tells of this one.
 	var at *credit
 	if m.Slot > 0 {
 		at = p.holder(m.Slot-1, m.Epoch, wire.Field_HIDDEN)

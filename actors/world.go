@@ -34,6 +34,7 @@ type Parcel struct {
 	Batch  bool   // it is about a batch: not of the company's own affairs
 	Bytes  int    // as it is written
 	Values int    // of these, bytes of rows as wide as the hidden state
+	Key    uint64 // tells messages of a kind apart that may be sent at the same time
 }
 
 // parcelOf looks at a message.
@@ -46,6 +47,8 @@ func parcelOf(m proto.Message) Parcel {
 		}
 	}
 	switch m := m.(type) {
+	case *wire.Open:
+		p.Key = uint64(m.Device)
 	case *wire.Rows:
 		rows(m)
 	case *wire.Pass:
