@@ -1,12 +1,14 @@
 package actors
 
 import (
+	"math/bits"
 	"time"
 
 	"google.golang.org/protobuf/proto"
 
 	"troupe/actors/internal/wire"
 	"troupe/stages"
+	"troupe/stages/sched"
 )
 
 // World stands for threads and networks in a simulation: the engine and its workers, all of one process, take their
@@ -55,6 +57,7 @@ func parcelOf(m proto.Message) Parcel {
 		rows(m.Rest)
 	case *wire.Back:
 		rows(m.Rest)
+		p.Bytes -= varint(m.Busy) + varint(m.Inside) // they are of this machine's clock, and not of the world's
 	case *wire.Work:
 		rows(m.Rest)
 	case *wire.Part:
@@ -63,6 +66,14 @@ func parcelOf(m proto.Message) Parcel {
 		p.Batch = true
 	}
 	return p
+}
+
+// varint is the length of a number in a message.
+func varint(v int64) int {
+	if v == 0 {
+		return 0
+	}
+	return 1 + (bits.Len64(uint64(v))+6)/7
 }
 
 // worldLane is a lane of a world as the engine sees it.
@@ -98,4 +109,19 @@ func (n *Net) wrap() stages.Wrap {
 		return nil
 	}
 	return n.world.Wrap()
+}
+
+// Hand hands a request in without waiting: whether it is taken comes to the channel. It is for who drives a world.
+func (e *Engine) Hand(r sched.Request) (*Stream, <-chan error) {
+	s, reply := newStream(e), make(chan error, 1)
+	e.tell(&submit{request: r, stream: s, reply: reply})
+	return s, reply
+}
+
+// Poll takes an event that has arrived, and does not wait for one. It reports whether there was one.
+func (s *Stream) Poll() (sched.Event, bool) {
+	if s.finished || s.read == len(s.out) && !s.fetch() {
+		return sched.Event{}, false
+	}
+	return s.Next()
 }

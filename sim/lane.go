@@ -66,6 +66,9 @@ func (l *lane) come() {
 	l.hand <- struct{}{}
 	<-l.world.loop.baton
 	l.world.running = nil
+	if l.world.o.Turned != nil {
+		l.world.o.Turned(l.host.name)
+	}
 }
 
 // pass lets time pass in the middle of a turn.

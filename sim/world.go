@@ -36,8 +36,10 @@ type Options struct {
 	Bytes func(p actors.Parcel) int
 	// Aside has messages that are not of batches delivered at once, outside of virtual time.
 	Aside bool
-	// Told hears of turns, if set; on the loop.
-	Told func(Turn)
+	// Told hears of time that is charged for; Turned of a lane that has had its say; Sent of messages. All may be nil.
+	Told   func(Turn)
+	Turned func(host string)
+	Sent   func(Message)
 }
 
 // Link is one direction between two hosts.
@@ -56,6 +58,15 @@ type Kernel struct {
 	Call   *kernels.Call // nil: the library does not tell
 	Frame  *kernels.Frame
 	Rng    *rand.Rand // of the lane
+}
+
+// Message is one that went over a link.
+type Message struct {
+	From, To string
+	Bytes    int
+	Waited   time.Duration // for others on the same links
+	Took     time.Duration // its bytes
+	Latency  time.Duration // of the link
 }
 
 // Turn is time that a device was charged for.

@@ -52,6 +52,7 @@ var folders = []folder{
 	{path: "actors", imports: []string{"actors/internal/link", "actors/internal/wire", "stages", "stages/kv", "stages/place", "stages/sample", "stages/sched", "router", "model", "kernels", "tensor"}},
 	{path: "credentials"},
 	{path: "fleet", imports: []string{"actors", "router", "stages/sched"}},
+	{path: "sim", imports: []string{"actors", "stages", "stages/place", "stages/sample", "stages/sched", "router", "model", "kernels"}},
 	// bench looks at kernels/cpu for its probes alone: they are of the machine, not of a variant.
 	{path: "bench", imports: []string{"actors", "stages", "stages/sample", "stages/sched", "router", "model", "kernels", "kernels/cpu", "tensor"}},
 	{path: "lab/journal"},
@@ -148,6 +149,8 @@ var reasons = []reason{
 	{"actors/internal/...", "*", "between hosts numbers and names travel: what they mean is the actors' matter"},
 	{"*", "credentials", "certificates are read by cli: who speaks with other hosts is handed settings of TLS"},
 	{"credentials", "*", "certificates are files: who shows them to whom is not their matter"},
+	{"sim", "*", "a simulation has the engine and its workers as they are: it puts a world under them, and nothing beside them"},
+	{"*", "sim", "nothing knows whether its world is simulated"},
 	{"bench", "*", "a measurement is handed an engine that is ready to start: how it is arranged is what it compares"},
 	{"*", "fleet", "replicas are started by cli: an engine does not know whether there are others"},
 	{"fleet", "*", "a fleet deals requests to engines that are ready to start: how they are arranged is not its matter"},
