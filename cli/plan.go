@@ -29,13 +29,15 @@ address before it the worker that has it, as in a:7000=2xcpu:8@64GB. Where
 devices state what they read a second, or --measure finds it out, tokens a
 second are predicted. With
 --overlay every expert counts, as if it were converted: copies, which share
-memory, too.
+memory, too. --simulate has the engine itself run the load, under a virtual
+clock, and says how long tokens take and what they wait for.
 
 troupe plan --preset grok-1 --devices 8xgpu@80GB --bandwidth 3.35TB
 troupe plan --preset grok-1 --num-layers 16 --devices cpu@128GB --json
 troupe plan --devices cpu:1,cpu:2 --placement auto --explain
 troupe plan --devices cpu,cpu --write-placement two.yaml
-troupe plan --devices a:7000=cpu,b:7000=cpu --bandwidth 20GB --link 1ms/1Gbit`,
+troupe plan --devices a:7000=cpu,b:7000=cpu --bandwidth 20GB --link 1ms/1Gbit
+troupe plan --devices a:7000=cpu,b:7000=cpu --bandwidth 20GB --link 1ms/1Gbit --simulate`,
 		Flags: append([]cli.Flag{
 			modelFlag(), overlayFlag(""),
 			jsonFlag("print one JSON object"),
@@ -52,7 +54,7 @@ troupe plan --devices a:7000=cpu,b:7000=cpu --bandwidth 20GB --link 1ms/1Gbit`,
 			&cli.BoolFlag{Name: "stage-journal", Value: true, Usage: "keep what passes between stages, as run does", Category: category},
 			replicasFlag(category),
 			expertsFlag(category),
-		}, append(speedFlags("Speed"), configFlags("the model of -m, or demo if a flag changes it")...)...),
+		}, append(append(speedFlags("Speed"), simulateFlags("Simulation")...), configFlags("the model of -m, or demo if a flag changes it")...)...),
 		Action: p.plan,
 	}
 }
@@ -100,7 +102,7 @@ func (p *program) plan(c *cli.Context) error {
 	if pl.placed, err = placeModel(c, file, pl.config, &pl, nil); err != nil {
 		return err
 	}
-	if pl.forecasts = pl.rates.stated(pl.all()); !pl.forecasts && c.Bool("explain") && len(pl.rates.bandwidth) > 0 {
+	if pl.forecasts = pl.rates.stated(pl.all()); !pl.forecasts && (c.Bool("explain") || c.Bool("simulate")) && len(pl.rates.bandwidth) > 0 {
 		pl.forecasts = true
 		all := pl.all() // one bandwidth for all: the placement does not depend on it
 		if _, err := pl.fill(c.Context, all, nil); err != nil {
@@ -114,6 +116,9 @@ func (p *program) plan(c *cli.Context) error {
 		}
 	}
 	r := pl.reports(c.Bool("explain"))
+	if r.Simulated, err = p.simulate(c, &pl); err != nil {
+		return err
+	}
 	if c.Bool("json") {
 		return writeJSON(p.out, r)
 	}

@@ -35,6 +35,7 @@ type planReport struct {
 	LeftOut     []spareReport    `json:"left_out,omitempty"`     // devices that the strategy does without
 	Predicted   *predictedReport `json:"predicted_tokens_per_second,omitempty"`
 	Replicas    []planReport     `json:"replicas,omitempty"` // besides the first
+	Simulated   *simulatedReport `json:"simulated,omitempty"`
 
 	silent string // why nothing is predicted
 }
@@ -126,10 +127,7 @@ func (pl *planned) reports(explain bool) planReport {
 	for _, one := range append([]placed{pl.placed}, pl.others...) {
 		x := *pl
 		x.placed = one
-		x.quantities.Batches = 1
-		if n := len(x.Stages); n > 1 || len(x.Devices) > 1 {
-			x.quantities.Batches = n + 1 // as actors.Start does
-		}
+		x.quantities.Batches = batchesOf(x.Plan)
 		r := x.report()
 		if explain {
 			r.explain(&x)
@@ -145,6 +143,14 @@ func (pl *planned) reports(explain bool) planReport {
 		r.together()
 	}
 	return r
+}
+
+// batchesOf is how many batches are in flight, as actors.Start has it.
+func batchesOf(p place.Plan) int {
+	if n := len(p.Stages); n > 1 || len(p.Devices) > 1 {
+		return n + 1
+	}
+	return 1
 }
 
 // setDevices gives the devices of all replicas.
@@ -215,6 +221,9 @@ func (r planReport) print(p *program) error {
 		one.tables(p, &b)
 	}
 	b.WriteString(r.verdict())
+	if r.Simulated != nil {
+		b.WriteString(r.Simulated.text(p))
+	}
 	_, err := io.WriteString(p.out, b.String())
 	return err
 }

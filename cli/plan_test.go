@@ -2,6 +2,8 @@ package main
 
 import (
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -117,5 +119,42 @@ func TestPlanReplicas(t *testing.T) {
 	o := troupe(t, "", "plan", "--placement", file, "--explain").ok(t)
 	if !strings.Contains(o.out, "Replica 1\n") || strings.Count(o.out, "2 replicas: pipelines") != 1 {
 		t.Error(o.out)
+	}
+}
+
+// TestPlanSimulates: one stream is as fast as predicted, links that are slow make it slower, and the trace has every device.
+func TestPlanSimulates(t *testing.T) {
+	trace := filepath.Join(t.TempDir(), "trace.json")
+	list := []string{"--preset", "grok-1", "--devices", "cpu:8@700GB,a:7000=cpu:8@700GB", "--bandwidth", "200GB", "--flops", "20T", "--context", "256", "--n-gen", "16", "--simulate"}
+	near := planOf(t, append(list, "--link", "0.1ms/100Gbit", "--trace", trace)...)
+	far := planOf(t, append(list, "--link", "50ms/100Gbit")...)
+	if near.Simulated == nil || far.Simulated == nil {
+		t.Fatal("nothing is simulated")
+	}
+	if got, want := near.Simulated.TokensPerSecond, near.Predicted.OneStream; got < 0.97*want || got > 1.03*want {
+		t.Errorf("one stream at %v tokens/s, predicted %v", got, want)
+	}
+	if got, want := far.Simulated.Between.P50-near.Simulated.Between.P50, 2*(50e-3-0.1e-3); got < 0.99*want || got > 1.01*want {
+		t.Errorf("a token takes %v s longer over a link that does twice, want %v", got, want)
+	}
+	raw, err := os.ReadFile(trace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var events []struct {
+		Name string
+		PID  int
+	}
+	if err := json.Unmarshal(raw, &events); err != nil {
+		t.Fatal(err)
+	}
+	seen := map[int]bool{}
+	for _, e := range events {
+		if strings.Contains(e.Name, "expert") {
+			seen[e.PID] = true
+		}
+	}
+	if len(seen) != 2 {
+		t.Errorf("experts of %d devices in the trace, want 2", len(seen))
 	}
 }

@@ -62,7 +62,7 @@ func newCompany(t *testing.T, seed uint64, log *slog.Logger) *company {
 		},
 		Link: func(from, to string) Link { return Link{Latency: latency, From: bandwidth, To: bandwidth} },
 		Told: func(x Turn) {
-			c.trace = append(c.trace, fmt.Sprintf("%v %s/%d %v %d", x.Begin, x.Host, x.Device, x.Expert, x.Rows))
+			c.trace = append(c.trace, fmt.Sprintf("%v %s/%d %v %d", x.Begin, x.Host, x.Device, x.Op, x.Rows))
 		},
 	})
 	c.local = actors.NewLocal(c.world)

@@ -72,7 +72,7 @@ func (w *World) send(from, to string, p actors.Parcel, deliver func()) {
 	receiver.in = begin + in + is.Message + is.Latency + l.slow
 	l.last = max(end, l.last+1)
 	if w.o.Sent != nil {
-		w.o.Sent(Message{From: from, To: to, Bytes: bytes, Waited: begin - now, Took: max(out, in) + is.Message, Latency: is.Latency + l.slow})
+		w.o.Sent(Message{Kind: p.Kind, From: from, To: to, Bytes: bytes, Waited: begin - now, Took: max(out, in) + is.Message, Latency: is.Latency + l.slow})
 	}
 	l.number++
 	arrive := func() {

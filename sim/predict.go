@@ -33,8 +33,8 @@ type Case struct {
 	// Call is what each call of a kernel takes beside bytes and operations, Position what attention takes for each position
 	// looked back on, Hop what a turn waits before it begins, and Message what one takes beside its bytes.
 	Call, Position, Hop, Message time.Duration
-	// Trace is told of all that devices do; nil: nobody is.
-	Trace func(Turn)
+	// Trace is told of all that devices do, in order of time, with Batch 0; nil: nobody is.
+	Trace actors.Trace
 }
 
 const headAddress = "head"
@@ -74,9 +74,11 @@ type driver struct {
 	workers []*actors.Worker
 	engine  *actors.Engine
 	streams []*following
-	told    bool // the head has had its say
+	told    bool                    // the head has had its say
+	expert  map[*kernels.Weight]int // whose a weight is
 	begin   time.Duration
-	ledger
+	all     *ledger // from the first request on
+	steady  *ledger // while all streams have new tokens
 }
 
 // following is a request that is under way.
@@ -88,7 +90,7 @@ type following struct {
 }
 
 func newDriver(c Case) *driver {
-	d := &driver{Case: c, costs: newCosts(c.Model, c.Quantities), loop: NewLoop(c.Seed, true), ledger: newLedger()}
+	d := &driver{Case: c, costs: newCosts(c.Model, c.Quantities), loop: NewLoop(c.Seed, true), all: newLedger(), steady: newLedger()}
 	_, ratio := shrink(c.Model)
 	d.world = NewWorld(d.loop, Options{
 		Hop:  func(*rand.Rand) time.Duration { return max(c.Hop, 1) },
@@ -109,12 +111,18 @@ func newDriver(c Case) *driver {
 // speed is that of a device of a host.
 func (d *driver) speed(host string, device int) Speed {
 	s := Speed{Call: d.Call, Position: d.Position}
-	for i, x := range d.Plan.Devices {
-		if host == headAddress && i == device && x.Host == "" || x.Host == host && x.Number == device {
-			s.Bandwidth, s.Flops = x.Bandwidth, x.Flops
-		}
+	if i := d.device(host, device); i >= 0 {
+		s.Bandwidth, s.Flops = d.Plan.Devices[i].Bandwidth, d.Plan.Devices[i].Flops
 	}
 	return s
+}
+
+// device is that of the plan which a host has under a number: the head numbers its own as the plan does.
+func (d *driver) device(host string, number int) int {
+	if host == headAddress {
+		return number
+	}
+	return slices.IndexFunc(d.Plan.Devices, func(x place.Device) bool { return x.Host == host && x.Number == number })
 }
 
 // link is what there is between the head and a worker.
@@ -144,7 +152,8 @@ func (d *driver) link(from, to string) Link {
 // open starts workers and engine.
 func (d *driver) open(ctx context.Context) error {
 	small, _ := shrink(d.Model)
-	weights := weightless(small)
+	weights, expert := weightless(small)
+	d.expert = expert
 	for _, address := range addresses(d.Plan) {
 		w, err := actors.NewWorker(actors.WorkerOptions{Net: d.local.Net(address), Devices: offered(d.Plan, address), Model: small, Identity: "simulated", Build: "simulated",
 			Silence: forEver, Load: func(context.Context, []stages.Span, func(int, int) bool) (stages.Weights, func() error, error) {
@@ -206,7 +215,8 @@ func (d *driver) close() (err error) {
 
 // drive hands the requests in and runs events until the last one has its last token.
 func (d *driver) drive(ctx context.Context) error {
-	d.begin, d.counting = d.loop.Now(), true
+	d.begin = d.loop.Now()
+	d.all.begin(d.begin)
 	for i := range d.Streams {
 		prompt := make([]int32, d.Prompt)
 		for j := range prompt {
@@ -227,17 +237,25 @@ func (d *driver) drive(ctx context.Context) error {
 		if !d.told {
 			continue
 		}
+		now, speaking := d.loop.Now(), 0
 		for _, f := range d.streams {
-			ended, err := f.follow(d.loop.Now() - d.begin)
+			ended, err := f.follow(now - d.begin)
 			if err != nil {
 				return fmt.Errorf("sim: %w", err)
 			}
 			if ended {
+				d.steady.end(now)
 				open--
 			}
+			if len(f.at) > 0 {
+				speaking++
+			}
+		}
+		if speaking == d.Streams && open == d.Streams && !d.steady.open {
+			d.steady.begin(now)
 		}
 	}
-	d.counting = false
+	d.all.end(d.loop.Now())
 	return nil
 }
 

@@ -5,16 +5,22 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"troupe/actors"
+	"troupe/kernels"
+	"troupe/stages/place"
 )
 
 // Report is what came of a case. Times are of the simulated world.
 type Report struct {
-	Seconds float64 // from the first request to the last token
-	// TokensPerSecond is of all streams together, while all of them have new tokens: between the last one's first token and
-	// the first one's last; or of the whole run behind the first token, where there is no such time.
-	TokensPerSecond float64
-	Prefill         float64      // prompt tokens a second, until the last stream has its first token
-	First           Distribution // seconds to the first token
+	Seconds float64      // from the first request to the last token
+	Prefill float64      // prompt tokens a second, until the last stream has its first token
+	First   Distribution // seconds to the first token
+
+	// What follows is of the steady state: all streams have their first token, and none has its last. Where that is too short
+	// (Steady is false) it is of everything from the first token on, and Hosts of the whole run.
+	Steady          bool
+	TokensPerSecond float64      // of all streams together
 	Between         Distribution // seconds from a token of a stream to the next
 	Hosts           []HostReport // the head's first
 	// What a token waits for, in seconds, as sums over all that happens divided by rounds of a stream: what goes on at the same
@@ -43,9 +49,10 @@ type DeviceReport struct {
 	Busy   float64
 }
 
-// ledger counts what happens.
+// ledger counts what happens in a stretch of time.
 type ledger struct {
-	counting bool
+	from, to time.Duration
+	open     bool
 	busy     map[deviceKey]time.Duration
 	hosts    map[string]*traffic
 	compute  time.Duration
@@ -66,8 +73,16 @@ type traffic struct {
 	out, in        time.Duration
 }
 
-func newLedger() ledger {
-	return ledger{busy: map[deviceKey]time.Duration{}, hosts: map[string]*traffic{}}
+func newLedger() *ledger {
+	return &ledger{busy: map[deviceKey]time.Duration{}, hosts: map[string]*traffic{}}
+}
+
+func (l *ledger) begin(now time.Duration) { l.from, l.open = now, true }
+
+func (l *ledger) end(now time.Duration) {
+	if l.open {
+		l.to, l.open = now, false
+	}
 }
 
 func (l *ledger) host(name string) *traffic {
@@ -77,88 +92,111 @@ func (l *ledger) host(name string) *traffic {
 	return l.hosts[name]
 }
 
-// turn counts what a device was charged for.
-func (d *driver) turn(t Turn) {
-	if !d.counting {
+func (l *ledger) turn(t Turn) {
+	if l.open {
+		l.busy[deviceKey{t.Host, t.Device}] += t.End - t.Begin
+		l.compute += t.End - t.Begin
+	}
+}
+
+func (l *ledger) message(m Message) {
+	if !l.open {
 		return
 	}
-	d.busy[deviceKey{t.Host, t.Device}] += t.End - t.Begin
-	d.compute += t.End - t.Begin
-	if d.Trace != nil {
-		t.Begin, t.End = t.Begin-d.begin, t.End-d.begin
-		d.Trace(t)
+	from, to := l.host(m.From), l.host(m.To)
+	from.sent, to.received = from.sent+int64(m.Bytes), to.received+int64(m.Bytes)
+	from.out, to.in = from.out+m.Took, to.in+m.Took
+	l.wire, l.queue = l.wire+m.Took, l.queue+m.Waited
+	if m.Kind != "Routed" && m.Kind != "Rows" { // those go ahead of a message that a batch waits for
+		l.latency += m.Latency
 	}
+	l.messages, l.bytes = l.messages+1, l.bytes+int64(m.Bytes)
+}
+
+// turn counts what a device was charged for.
+func (d *driver) turn(t Turn) {
+	d.all.turn(t)
+	d.steady.turn(t)
+	if d.Trace == nil || !d.all.open {
+		return
+	}
+	x := actors.Turn{Device: d.device(t.Host, t.Device), Stage: -1, Layer: max(t.Call.Layer, 0), Expert: -1, Rows: t.Rows, Begin: t.Begin - d.begin, End: t.End - d.begin}
+	if t.Op == kernels.Expert {
+		x.Expert = d.expert[t.Call.Weights[0]]
+	} else {
+		if t.Op == kernels.Head {
+			x.Layer = d.Model.Model.NumLayers
+		}
+		x.Stage = slices.IndexFunc(d.Plan.Stages, func(s place.Stage) bool {
+			return x.Layer < s.Span.Hi || x.Layer == d.Model.Model.NumLayers && s.Span.Hi == x.Layer
+		})
+	}
+	d.Trace(x)
 }
 
 // message counts what went over a link.
 func (d *driver) message(m Message) {
-	if !d.counting {
-		return
-	}
-	from, to := d.host(m.From), d.host(m.To)
-	from.sent, to.received = from.sent+int64(m.Bytes), to.received+int64(m.Bytes)
-	from.out, to.in = from.out+m.Took, to.in+m.Took
-	d.wire, d.latency, d.queue = d.wire+m.Took, d.latency+m.Latency, d.queue+m.Waited
-	d.messages, d.bytes = d.messages+1, d.bytes+int64(m.Bytes)
+	d.all.message(m)
+	d.steady.message(m)
 }
 
+// fewest is how many tokens of each stream make a steady state.
+const fewest = 4
+
 func (d *driver) report() (r Report) {
-	var first, last, between []float64
-	var end float64
-	tokens := 0
+	var first, last []float64
 	for _, f := range d.streams {
-		tokens += len(f.at)
 		first, last = append(first, f.at[0].Seconds()), append(last, f.at[len(f.at)-1].Seconds())
-		for i := range f.at[1:] {
-			between = append(between, (f.at[i+1] - f.at[i]).Seconds())
-		}
 	}
-	end = slices.Max(last)
-	r.Seconds, r.First, r.Between, r.Events = end, distribution(first), distribution(between), d.loop.events
+	from, to, l := slices.Max(first), slices.Min(last), d.steady
+	tokens, between := d.within(from, to)
+	if r.Steady = tokens >= fewest*len(d.streams); !r.Steady {
+		from, to, l = slices.Min(first), slices.Max(last), d.all
+		tokens, between = d.within(from, to)
+	}
+	r.Seconds, r.Events = slices.Max(last), d.loop.events
 	r.Prefill = float64(len(d.streams)*d.Prompt) / slices.Max(first)
-	r.TokensPerSecond = d.rate(slices.Max(first), slices.Min(last))
-	if r.TokensPerSecond == 0 {
-		r.TokensPerSecond = d.rate(slices.Min(first), end)
+	r.First, r.Between = distribution(first), distribution(between)
+	if to > from {
+		r.TokensPerSecond = float64(tokens) / (to - from)
 	}
-	rounds := float64(tokens) / float64(len(d.streams))
-	r.Compute, r.Wire, r.Latency, r.Queue = d.compute.Seconds()/rounds, d.wire.Seconds()/rounds, d.latency.Seconds()/rounds, d.queue.Seconds()/rounds
-	r.Messages, r.Bytes = float64(d.messages)/float64(tokens), float64(d.bytes)/float64(tokens)
-	r.Hosts = d.hostReports(end)
+	n := max(1, float64(tokens))
+	rounds := n / float64(len(d.streams))
+	r.Compute, r.Wire, r.Latency, r.Queue = l.compute.Seconds()/rounds, l.wire.Seconds()/rounds, l.latency.Seconds()/rounds, l.queue.Seconds()/rounds
+	r.Messages, r.Bytes = float64(l.messages)/n, float64(l.bytes)/n
+	r.Hosts = d.hostReports(l)
 	return r
 }
 
-// fewest is how many tokens of each stream make a time that a rate is taken from.
-const fewest = 4
-
-// rate is new tokens a second from one time to another, 0 if that is too short.
-func (d *driver) rate(from, to float64) float64 {
-	n := 0
+// within counts tokens of all streams behind a time and up to another one, with the times between those of a stream.
+func (d *driver) within(from, to float64) (tokens int, between []float64) {
 	for _, f := range d.streams {
-		for _, at := range f.at {
-			if s := at.Seconds(); s > from && s <= to {
-				n++
+		for i, at := range f.at {
+			if s := at.Seconds(); s <= from || s > to {
+				continue
+			}
+			tokens++
+			if i > 0 && f.at[i-1].Seconds() >= from {
+				between = append(between, (at - f.at[i-1]).Seconds())
 			}
 		}
 	}
-	if n < fewest*len(d.streams) && len(d.streams)*d.Tokens > 2*fewest*len(d.streams) || to <= from {
-		return 0
-	}
-	return float64(n) / (to - from)
+	return tokens, between
 }
 
-func (d *driver) hostReports(seconds float64) (list []HostReport) {
+func (d *driver) hostReports(l *ledger) (list []HostReport) {
+	seconds := (l.to - l.from).Seconds()
+	keys := slices.SortedFunc(maps.Keys(l.busy), func(a, b deviceKey) int { return cmp.Compare(a.device, b.device) })
 	for _, address := range append([]string{headAddress}, addresses(d.Plan)...) {
-		h := HostReport{Address: address}
-		t := d.host(address)
-		h.Sent, h.Received, h.Link = t.sent, t.received, max(t.out, t.in).Seconds()/seconds
-		keys := slices.SortedFunc(maps.Keys(d.busy), func(a, b deviceKey) int { return cmp.Compare(a.device, b.device) })
-		for _, k := range keys {
-			if k.host == address {
-				h.Devices = append(h.Devices, DeviceReport{Number: k.device, Busy: d.busy[k].Seconds() / seconds})
-			}
-		}
+		t := l.host(address)
+		h := HostReport{Address: address, Sent: t.sent, Received: t.received, Link: max(t.out, t.in).Seconds() / seconds}
 		if address == headAddress {
 			h.Address = ""
+		}
+		for _, k := range keys {
+			if k.host == address {
+				h.Devices = append(h.Devices, DeviceReport{Number: k.device, Busy: l.busy[k].Seconds() / seconds})
+			}
 		}
 		list = append(list, h)
 	}

@@ -17,9 +17,9 @@ func shrink(c model.Config) (small model.Config, ratio float64) {
 	return small, float64(c.Model.EmbSize) / float64(small.Model.EmbSize)
 }
 
-// weightless are the tensors of a model without values: names and shapes alone.
-func weightless(c model.Config) stages.Weights {
-	w := stages.Weights{}
+// weightless are the tensors of a model without values: names and shapes alone. expert tells whose each one is.
+func weightless(c model.Config) (w stages.Weights, expert map[*kernels.Weight]int) {
+	w, expert = stages.Weights{}, map[*kernels.Weight]int{}
 	for _, t := range model.Tensors(c) {
 		n := len(t.Shape)
 		k := kernels.Weight{Name: t.Name, In: 1, Out: t.Shape[n-1]}
@@ -30,9 +30,13 @@ func weightless(c model.Config) stages.Weights {
 		if n == 3 {
 			experts = t.Shape[0]
 		}
-		for range experts {
-			w[t.Name] = append(w[t.Name], &k)
+		for x := range experts {
+			one := k
+			w[t.Name] = append(w[t.Name], &one)
+			if n == 3 {
+				expert[&one] = x
+			}
 		}
 	}
-	return w
+	return w, expert
 }

@@ -62,6 +62,7 @@ type Kernel struct {
 
 // Message is one that went over a link.
 type Message struct {
+	Kind     string
 	From, To string
 	Bytes    int
 	Waited   time.Duration // for others on the same links
@@ -73,8 +74,8 @@ type Message struct {
 type Turn struct {
 	Host       string
 	Device     int
-	Layer      int
-	Expert     bool
+	Op         kernels.Op
+	Call       *kernels.Call // nil: the library does not tell
 	Rows       int
 	Begin, End time.Duration
 }
@@ -128,12 +129,9 @@ func (k *charged) Run(f *kernels.Frame) error {
 	took := w.o.Cost(Kernel{Host: l.host.name, Device: l.device, Op: k.op, Call: k.call, Frame: f, Rng: l.rng})
 	if took > 0 && w.o.Told != nil {
 		now := w.loop.Now()
-		t := Turn{Host: l.host.name, Device: l.device, Layer: -1, Expert: k.op == kernels.Expert, Rows: f.Rows.N, Begin: now, End: now + took}
-		if t.Expert {
+		t := Turn{Host: l.host.name, Device: l.device, Op: k.op, Call: k.call, Rows: f.Rows.N, Begin: now, End: now + took}
+		if k.op == kernels.Expert {
 			t.Rows = len(f.Work.Row)
-		}
-		if k.call != nil {
-			t.Layer = k.call.Layer
 		}
 		w.o.Told(t)
 	}
