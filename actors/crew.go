@@ -218,7 +218,7 @@ func (k *crew) spawnAll(w *Worker, s *session, m *wire.Open) error {
 			return fmt.Errorf("stage %d stands twice", at)
 		}
 		st := &crewStage{router: &routerActor{probs: k.plan.Probs, experts: g.experts, observed: g.observe}}
-		st.actor = &stageActor{seat: &seat{index: at, span: k.options.Placement.Stages[i].Span, trace: g.turn}, stage: dev.stages[i]}
+		st.actor = &stageActor{seat: &seat{index: at, span: k.options.Placement.Stages[i].Span, trace: g.turn}, stage: dev.stages[i], alone: k.alone(k.options.Placement.Stages[i].Span)}
 		g.stages[at] = st
 		if st.routerPID, err = k.spawnPart(Part{Kind: RouterPart, Index: at}, st.router, 0); err != nil {
 			return err
@@ -229,6 +229,16 @@ func (k *crew) spawnAll(w *Worker, s *session, m *wire.Open) error {
 		}
 	}
 	return nil
+}
+
+// alone tells whether all experts of a span are in the crew.
+func (k *crew) alone(s stages.Span) bool {
+	for _, homes := range k.options.Placement.Experts[s.Lo:s.Hi] {
+		if slices.Contains(homes, -1) {
+			return false
+		}
+	}
+	return true
 }
 
 var spawned atomic.Uint64 // tells actors of crews apart that come one after the other

@@ -240,7 +240,23 @@ func (k *keeper) follow(stage int, pid *actor.PID) {
 // send has the router of an expert's layer send to it.
 func (k *keeper) send(p Part, pid *actor.PID) {
 	s := k.engine.seatOf(p.Index)
-	k.engine.devices[s.device.Load()].lane.do(func() { k.experts[p.Index][p.Expert] = pid })
+	alone := k.alone(s)
+	k.engine.devices[s.device.Load()].lane.do(func() {
+		k.experts[p.Index][p.Expert] = pid
+		if st, ok := k.takers[s.index].(*stageActor); ok {
+			st.alone = alone
+		}
+	})
+}
+
+// alone tells whether all experts of a stage are on its device.
+func (k *keeper) alone(s *seat) bool {
+	for _, homes := range k.homes[s.span.Lo:s.span.Hi] {
+		if slices.ContainsFunc(homes, func(d int) bool { return d != int(s.device.Load()) }) {
+			return false
+		}
+	}
+	return true
 }
 
 // seatOf is the seat of the stage with a layer.

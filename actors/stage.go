@@ -13,14 +13,18 @@ import (
 //
 // Batches keep their order: a batch runs segment i only after every earlier batch has run it, because a
 // later batch may hold the next chunk of the same prompt and reads the keys and values that an earlier
-// one writes.
+// one writes. Where nothing runs beside the lane they pass the stage one by one: if they took turns, all would
+// leave it late together, and the stages behind it would idle, and then have all of them at once.
 type stageActor struct {
 	*seat
 	stage  *stages.Stage
 	router *actor.PID
 
 	inside []*credit // in order of arrival
-	at     *credit   // runs now
+	// alone tells that all experts of the span are on the stage's own lane: while a batch is away at them there is nothing
+	// else for the lane to do that would not hold it up.
+	alone bool
+	at    *credit // runs now
 }
 
 func (s *stageActor) Receive(c actor.Context) {
@@ -50,7 +54,7 @@ func (s *stageActor) Receive(c actor.Context) {
 func (s *stageActor) advance(c actor.Context) {
 	for i := 0; i < len(s.inside); {
 		b := s.inside[i]
-		if b.away || i > 0 && s.inside[i-1].segment <= b.segment {
+		if b.away || i > 0 && (s.alone || s.inside[i-1].segment <= b.segment) {
 			i++
 			continue
 		}

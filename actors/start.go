@@ -256,7 +256,7 @@ func (e *Engine) spawnStage(o *Options, plan model.Plan, i int) error {
 	if err != nil {
 		return err
 	}
-	st := &stageActor{seat: s, stage: on.stages[i], router: r}
+	st := &stageActor{seat: s, stage: on.stages[i], router: r, alone: k.alone(s)}
 	k.takers[i] = st
 	_, err = k.spawn(p, 0, st, on.lane)
 	return err

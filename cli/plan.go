@@ -37,7 +37,7 @@ troupe plan --preset grok-1 --num-layers 16 --devices cpu@128GB --json
 troupe plan --devices cpu:1,cpu:2 --placement auto --explain
 troupe plan --devices cpu,cpu --write-placement two.yaml
 troupe plan --devices a:7000=cpu,b:7000=cpu --bandwidth 20GB --link 1ms/1Gbit
-troupe plan --devices cpu,a:7000=cpu --bandwidth 20GB --link 1ms/1Gbit --simulate`,
+troupe plan --devices a:7000=cpu --bandwidth 20GB --link 1ms/1Gbit --simulate`,
 		Flags: append([]cli.Flag{
 			modelFlag(), overlayFlag(""),
 			jsonFlag("print one JSON object"),

@@ -164,3 +164,24 @@ func TestBlankRouting(t *testing.T) {
 		t.Errorf("%v experts hit by %d rows, want %v", got, rows, want)
 	}
 }
+
+// Batches pass a stage one by one, so that stages work at the same time: prompts that come together take the slowest
+// stage's time each, and the way through the others once.
+func TestPredictPromptsOverlap(t *testing.T) {
+	const workers, streams = 3, 6
+	c := hosts(toy.Config(), workers, 1)
+	for i := range c.Plan.Devices {
+		c.Plan.Devices[i].Flops = 1e6 // prompts take much longer than single tokens
+	}
+	for i := range c.Plan.Hosts {
+		c.Plan.Hosts[i].Link = place.Link{Latency: 1e-6, Bandwidth: 1e12}
+	}
+	c.Prompt = 16 // a batch each
+	alone := predict(t, c).First.P50
+	all := hosts(toy.Config(), workers, streams)
+	all.Plan, all.Prompt = c.Plan, c.Prompt
+	last, want := predict(t, all).First.P99, alone*(workers+streams-1)/workers
+	if last > 1.15*want { // tokens of the first ones come in between
+		t.Errorf("%d prompts take %v s, one of them %v: want %v", streams, last, alone, want)
+	}
+}
