@@ -22,8 +22,10 @@ type job interface {
 // come: items are taken from a common counter, and whoever is late finds none left. Hence a busy
 // machine, or one with fewer cores than threads, slows a pool down but never stops it.
 type pool struct {
-	all     int // threads there are
-	threads int // of these, that jobs use at present: the caller and workers 1 to threads-1
+	all      int           // threads there are
+	threads  int           // of these, that jobs use at present: the caller and workers 1 to threads-1
+	roomy    bool          // goroutines of others have a place to run beside the threads of all pools
+	patience time.Duration // before a thread that looks gives way
 
 	// The job at hand, written by run while no worker is inside.
 	job          job
@@ -53,8 +55,9 @@ const (
 )
 
 const (
-	spinTime = 20 * time.Microsecond  // look without giving way to other goroutines
+	spinTime = 20 * time.Microsecond  // look without giving way to others
 	napTime  = 300 * time.Microsecond // then look and give way; then sleep
+	politely = 2 * time.Microsecond   // spinTime where threads outnumber processors
 
 	chunksPerThread = 12                    // so that a thread that is slowed down leaves its share to others
 	minChunk        = 5 * time.Microsecond  // below it, taking chunks shows
@@ -71,6 +74,11 @@ func newPool(threads int) *pool {
 	p := &pool{all: max(threads, 1), threads: max(threads, 1)}
 	p.limit.Store(int32(p.threads))
 	p.wake.L, p.hired.L = &p.mu, &p.mu
+	p.roomy = int(inPools.Add(int32(p.all))) < runtime.GOMAXPROCS(0)
+	p.patience = spinTime
+	if p.roomy && runtime.GOMAXPROCS(0) > runtime.NumCPU() {
+		p.patience = politely
+	}
 	for worker := 1; worker < p.all; worker++ {
 		p.ended.Add(1)
 		go p.serve(worker)
@@ -151,8 +159,8 @@ func (p *pool) join() {
 	p.state.Add(^uint64(poolOpen - 1))
 	var w watch
 	for p.state.Load()&poolInside != 0 {
-		if w.spent() > spinTime {
-			runtime.Gosched()
+		if w.spent() > p.patience {
+			p.giveWay()
 		}
 	}
 }
@@ -220,10 +228,23 @@ func (p *pool) await(worker int, seen uint64) uint64 {
 		switch spent := w.spent(); {
 		case spent > napTime:
 			p.sleep(seen)
-		case spent > spinTime:
-			runtime.Gosched()
+		case spent > p.patience:
+			p.giveWay()
 		}
 	}
+}
+
+// inPools counts the threads of all pools.
+var inPools atomic.Int32
+
+// giveWay lets others have the processor for a while. Where goroutines have room elsewhere those are other threads,
+// and the scheduler is left alone: for each Gosched it would wake a thread to look for work, which then takes the
+// worker over, and with it a processor from whoever computes.
+func (p *pool) giveWay() {
+	if p.roomy && yield() {
+		return
+	}
+	runtime.Gosched()
 }
 
 // sleep waits for a state of another generation without using the processor.
@@ -254,6 +275,7 @@ func (p *pool) close() {
 	p.hired.Broadcast()
 	p.mu.Unlock()
 	p.ended.Wait()
+	inPools.Add(-int32(p.all))
 }
 
 // watch tells how long a loop has been spinning. It looks at the clock once in a while only.

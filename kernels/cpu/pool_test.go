@@ -78,6 +78,36 @@ func TestPoolOnOneProcessor(t *testing.T) {
 	TestPoolAfterSleep(t)
 }
 
+// A pool whose process has a place for other goroutines leaves the scheduler alone while it waits; one that takes all
+// places does not. It computes the same either way.
+func TestPoolLeavesRoom(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(runtime.NumCPU() + 2))
+	before := inPools.Load()
+	p := newPool(runtime.NumCPU())
+	q := newPool(2)
+	if !p.roomy || p.patience != politely {
+		t.Errorf("a pool of %d threads among %d processors: roomy %v, patience %v", p.all, runtime.GOMAXPROCS(0), p.roomy, p.patience)
+	}
+	if q.roomy || q.patience != spinTime {
+		t.Errorf("two pools with a thread for each processor: roomy %v, patience %v", q.roomy, q.patience)
+	}
+	for _, pool := range []*pool{p, q} {
+		for range 20 {
+			j := &tally{done: make([]atomic.Int32, 50)}
+			pool.run(j, 50, 1<<20)
+			for i := range j.done {
+				if n := j.done[i].Load(); n != 1 {
+					t.Fatalf("item %d done %d times", i, n)
+				}
+			}
+		}
+		pool.close()
+	}
+	if n := inPools.Load(); n != before {
+		t.Errorf("%d threads counted when all pools are closed, %d before", n, before)
+	}
+}
+
 // A panic on any thread becomes a panic of the caller, and the pool goes on to work.
 func TestPoolPanics(t *testing.T) {
 	p := newPool(3)

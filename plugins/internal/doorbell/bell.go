@@ -55,13 +55,19 @@ func (b *Bell) Watch(old uint32, limit time.Duration) uint32 {
 	}
 }
 
-// Await returns the other side's number when it is no longer old, or old after the time given.
+// Await returns the other side's number when it is no longer old, or old after the time given. It looks for a moment
+// before it sleeps.
 func (b *Bell) Await(old uint32, limit time.Duration) uint32 {
 	for range spins {
 		if n := b.In.Number.Load(); n != old {
 			return n
 		}
 	}
+	return b.Sleep(old, limit)
+}
+
+// Sleep is Await for those on whose processor the other side may be waiting to compute the answer.
+func (b *Bell) Sleep(old uint32, limit time.Duration) uint32 {
 	// The sender looks at Asleep after it has stored its number; so either it wakes us, or we see the number.
 	b.In.Asleep.Store(1)
 	if b.In.Number.Load() == old {
