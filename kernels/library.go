@@ -32,6 +32,17 @@ type Library interface {
 	Close() error
 }
 
+// Several is a library that runs several kernels at about the price of one call, as one in another process does.
+type Several interface {
+	Library
+	// RunSeveral runs up to MostSeveral different kernels of the library, each on its frame. None may read or write what
+	// another one writes, nor the cache. After an error the outputs of all are as before.
+	RunSeveral([]Kernel, []Frame) error
+}
+
+// MostSeveral bounds RunSeveral: the experts of a layer of Grok-1.
+const MostSeveral = 8
+
 // Kernel is a compiled segment. Run writes the calls' outputs in the frame; it reports only what makes
 // the outputs unusable. It never keeps the frame.
 type Kernel interface{ Run(*Frame) error }

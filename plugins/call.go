@@ -3,6 +3,7 @@ package plugins
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"time"
 
 	"troupe/kernels"
@@ -24,6 +25,11 @@ type pace struct {
 	usual time.Duration // 0: unknown
 }
 
+// pacesOf are those of decode and prefill with so many threads.
+func pacesOf(t kernels.Threads) [2]pace {
+	return [2]pace{{spare: t.Decode < runtime.NumCPU()}, {spare: t.Prefill < runtime.NumCPU()}}
+}
+
 // A sleeper whose time is over may wake this much late, and kernels vary by about a tenth: a call is watched from so
 // long before its usual end, and the same behind it.
 const (
@@ -36,7 +42,7 @@ func (p *pace) margin() time.Duration { return lateness + min(p.usual/4, varies)
 // await waits for the answer to a call.
 func (p *pace) await(l *Library, old uint32, limit time.Duration, first bool) uint32 {
 	if !first || !p.spare {
-		return l.process.bell.Await(old, limit)
+		return l.process.bell.Sleep(old, limit)
 	}
 	margin := p.margin()
 	if early := p.usual - margin; early > 0 {
@@ -58,13 +64,19 @@ func (p *pace) took(d time.Duration) {
 	p.usual += (d - p.usual) / 8
 }
 
-// call rings the plugin's bell and waits for the answer.
-func (l *Library) call(kernel uint64, frame wire.Encoded, allowance time.Duration, pace *pace) error {
+// ask writes a kernel and its frame to the control words, as number i of a call.
+func (l *Library) ask(i int, kernel uint64, frame wire.Encoded) {
+	item := &l.process.words.Call.Item[i]
+	item.Kernel.Store(kernel)
+	item.Region.Store(l.room.region)
+	item.Offset.Store(uint64(frame.Offset))
+	item.Length.Store(uint64(frame.Length))
+}
+
+// call rings the plugin's bell for so many items that were asked for, and waits for the answer.
+func (l *Library) call(items int, allowance time.Duration, pace *pace) error {
 	p, c := l.process, l.process.words
-	c.Call.Kernel.Store(kernel)
-	c.Call.Region.Store(l.room.region)
-	c.Call.Offset.Store(uint64(frame.Offset))
-	c.Call.Length.Store(uint64(frame.Length))
+	c.Call.Items.Store(uint64(items))
 	c.Answer.Status.Store(0)
 	old := l.number
 	if l.number++; l.number == numberGone {
@@ -80,6 +92,9 @@ func (l *Library) call(kernel uint64, frame wire.Encoded, allowance time.Duratio
 		case l.number:
 			trip := time.Since(start)
 			pace.took(trip)
+			if !pace.spare {
+				l.near.Look(c.Answer.Place.Load())
+			}
 			l.stats.trip.Add(int64(trip))
 			return l.answer()
 		case old:

@@ -95,7 +95,7 @@ func (l *Library) Compile(s kernels.Segment) (kernels.Kernel, error) {
 
 func (l *Library) kernel(calls []kernels.Call, h *held, bytes int) *Kernel {
 	k := &Kernel{lib: l, id: h.kernel, calls: slices.Clone(calls), held: h, bytes: bytes}
-	k.paces[0].spare, k.paces[1].spare = l.threads.Decode < runtime.NumCPU(), l.threads.Prefill < runtime.NumCPU()
+	k.paces = pacesOf(l.threads)
 	foot := kernels.FootprintOf(calls)
 	mark := func(slots []kernels.Slot, u use) {
 		for _, s := range slots {

@@ -23,15 +23,23 @@ func (k *Kernel) Run(f *kernels.Frame) error {
 	if err := l.lost(); err != nil {
 		return err
 	}
-	frame, err := k.send(f)
+	n, err := k.need(f)
+	if err == nil {
+		err = l.reserve(n)
+	}
 	if err != nil {
 		return err
 	}
+	frame, err := k.send(f, 0)
+	if err != nil {
+		return err
+	}
+	l.ask(0, k.id, frame)
 	pace := &k.paces[0]
 	if f.Rows.N > kernels.DecodeRows {
 		pace = &k.paces[1]
 	}
-	if err := l.call(k.id, frame, k.allowance(f), pace); err != nil {
+	if err := l.call(1, k.allowance(f), pace); err != nil {
 		return err
 	}
 	if err := k.judge(f); err != nil {
@@ -41,19 +49,9 @@ func (k *Kernel) Run(f *kernels.Frame) error {
 	return nil
 }
 
-// send writes the frame to shared memory.
-func (k *Kernel) send(f *kernels.Frame) (at wire.Encoded, err error) {
-	l := k.lib
-	if len(f.Bufs) < len(k.slots) {
-		return at, fmt.Errorf("plugins: %s: a frame of %d buffers, want %d", l.name, len(f.Bufs), len(k.slots))
-	}
-	layers := len(k.layers)
-	if layers > 0 && f.Cache == nil {
-		return at, fmt.Errorf("plugins: %s: attend: a frame without cache", l.name)
-	}
-	if err := k.reserve(f); err != nil {
-		return at, err
-	}
+// send writes the frame to shared memory, at an offset of the exchange.
+func (k *Kernel) send(f *kernels.Frame, offset int) (at wire.Encoded, err error) {
+	l, layers := k.lib, len(k.layers)
 	blocks := 0
 	var translate []int32
 	if layers > 0 {
@@ -66,7 +64,7 @@ func (k *Kernel) send(f *kernels.Frame) (at wire.Encoded, err error) {
 		}
 	}
 	e := &l.encoder
-	e.Begin(l.room.memory.Bytes, len(f.Rows.Tables), len(f.Rows.Skip), len(k.slots), layers)
+	e.Begin(l.room.memory.Bytes, offset, len(f.Rows.Tables), len(f.Rows.Skip), len(k.slots), layers)
 	if !e.Rows(f, translate, k.destinations(f)) {
 		return at, fmt.Errorf("plugins: %s: attend: a table names a block that the cache does not have", l.name)
 	}
@@ -88,17 +86,27 @@ func (k *Kernel) send(f *kernels.Frame) (at wire.Encoded, err error) {
 	return e.End(), nil
 }
 
-// reserve makes room for the frame and all buffers that may have to lie beside it.
-func (k *Kernel) reserve(f *kernels.Frame) error {
+// need is the room for the frame and all buffers that may have to lie beside it.
+func (k *Kernel) need(f *kernels.Frame) (int, error) {
+	if len(f.Bufs) < len(k.slots) {
+		return 0, fmt.Errorf("plugins: %s: a frame of %d buffers, want %d", k.lib.name, len(f.Bufs), len(k.slots))
+	}
+	if len(k.layers) > 0 && f.Cache == nil {
+		return 0, fmt.Errorf("plugins: %s: attend: a frame without cache", k.lib.name)
+	}
 	n := wire.Need(f, len(k.slots), len(k.layers))
 	for s, use := range k.slots {
 		if use != unused {
 			n += wire.BufferNeed(len(f.Bufs[s]))
 		}
 	}
-	old, err := k.lib.room.reserve(n)
+	return n, nil
+}
+
+func (l *Library) reserve(n int) error {
+	old, err := l.room.reserve(n)
 	if old != 0 {
-		k.lib.trash.forget(nil, []uint64{old})
+		l.trash.forget(nil, []uint64{old})
 	}
 	return err
 }

@@ -14,6 +14,7 @@ import (
 
 	"troupe/kernels"
 	"troupe/plugins/internal/pb"
+	"troupe/plugins/internal/processor"
 	"troupe/plugins/internal/wire"
 )
 
@@ -32,6 +33,12 @@ type Library struct {
 	room    *room
 	encoder wire.Encoder
 
+	near processor.Near
+
+	// Of calls with several kernels.
+	together []*Kernel
+	paces    [2]pace // of decode and prefill
+
 	kernels atomic.Uint64 // numbers given to kernels
 	failed  atomic.Pointer[kernels.Fault]
 	stats   counters
@@ -48,6 +55,7 @@ func open(c Config, lent, variant string, t kernels.Threads) (*Library, error) {
 		return nil, err
 	}
 	l := &Library{name: lent, threads: t, process: p, shared: newShared(p)}
+	l.paces = pacesOf(t)
 	l.consts, l.caches, l.room = newConstants(l.shared), newCaches(l), &room{shared: l.shared}
 	ctx, cancel := context.WithTimeout(context.Background(), openTime)
 	defer cancel()

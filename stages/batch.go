@@ -21,6 +21,9 @@ type Batch struct {
 	Drawn      []Drawn         // [draws] results, filled by the last stage
 	Routing    router.Routing  // of the layer at hand
 
+	groups   []router.Group // of Routing
+	computed []bool         // [experts] of the layer at hand: together with one before it, so that its own turn has nothing to do
+
 	limits Limits
 	pads   []int32 // rows that stand for no token, ascending
 	record record  // of the sequences that are traced

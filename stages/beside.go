@@ -77,7 +77,7 @@ func (u *unit) attempt(f *kernels.Frame) (err error) {
 			err = fmt.Errorf("BUG: panic: %s: please report it", what)
 		}
 	}()
-	return u.run(f)
+	return u.run(f, nil)
 }
 
 // judge compares what lib has computed with what other has, counts, and reports lib if it is not what it should be.

@@ -72,7 +72,8 @@ type library struct {
 	kernels.Library
 	name    string // of the variant
 	promise kernels.Promise
-	refs    int // units
+	several kernels.Several // nil: it runs one kernel at a time
+	refs    int             // units
 
 	// The lane's.
 	count *Counters
@@ -111,6 +112,9 @@ func (l *Libraries) library(name string) (*library, error) {
 		l.counters[name] = &Counters{Library: name}
 	}
 	lib := &library{Library: opened, name: name, promise: opened.Info().Promise, count: l.counters[name]}
+	if l.Wrap == nil {
+		lib.several, _ = opened.(kernels.Several)
+	}
 	l.open[name], l.all = lib, append(l.all, lib)
 	return lib, nil
 }

@@ -20,6 +20,9 @@ func (b *Batch) Route(probs kernels.Slot, layer int) ([]router.Group, error) {
 	experts := b.slots[probs].Width
 	rows, r, p := &b.Frame.Rows, &b.Routing, b.Frame.Bufs[probs]
 	r.Reset(experts)
+	b.groups = nil
+	b.computed = resize(b.computed, experts)
+	clear(b.computed)
 	for i := range rows.N {
 		rule := b.Policies[rows.Seq[i]].Rule(layer)
 		k := rule.Most(experts)
@@ -34,7 +37,16 @@ func (b *Batch) Route(probs kernels.Slot, layer int) ([]router.Group, error) {
 	}
 	b.setPairs(len(r.Expert))
 	b.Frame.Pairs = kernels.Pairs{Start: r.Start, Gate: r.Gate}
-	return r.Groups(), nil
+	b.groups = r.Groups()
+	return b.groups, nil
+}
+
+// resize is s with n elements, the same memory where it is large enough.
+func resize(s []bool, n int) []bool {
+	if cap(s) < n {
+		return make([]bool, n)
+	}
+	return s[:n]
 }
 
 // WorkOf is a group as an expert's kernel reads it.

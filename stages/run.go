@@ -17,10 +17,12 @@ type pass struct {
 	rows    int  // what the calls compute
 	timed   bool // read the clock
 	turn    int  // part of what is on trial that is compared
+	with    *company
 }
 
-// run takes a batch through the calls of a site, under its own generation.
-func (s *Programs) run(at int, b *Batch, f *kernels.Frame, rows int) error {
+// run takes a batch through the calls of a site, under its own generation; and through those of further experts whose
+// turns come later, if its library computes them in the same call. others is nil for what is no expert.
+func (s *Programs) run(at int, b *Batch, f *kernels.Frame, rows int, others *Experts) error {
 	p := s.find(b.Generation)
 	if p == nil {
 		return fmt.Errorf("BUG: no program of generation %d on this device", b.Generation)
@@ -29,6 +31,9 @@ func (s *Programs) run(at int, b *Batch, f *kernels.Frame, rows int) error {
 	x.timed = s.Clock != nil && (p.tally.Pieces > 0 || b.ID%timedBatches == 0)
 	x.turn = p.turn(b.ID)
 	seg := p.segments[at]
+	if others != nil && len(seg) == 1 && seg[0].sociable(&x) {
+		x.with = others.join(&seg[0], &x, b, f)
+	}
 	for i := range seg {
 		if err := s.piece(&seg[i], &x, f); err != nil {
 			return err
@@ -75,10 +80,17 @@ func (s *Programs) serve(pc *piece, x *pass, f *kernels.Frame) (*unit, int64, er
 		if u.lib.failed && i < len(pc.chain)-1 {
 			continue
 		}
-		err := u.run(f)
+		err := u.run(f, x.with)
+		if err != nil && x.with != nil {
+			x.with = nil // the others have turns of their own
+			if gone := (*kernels.Fault)(nil); !errors.As(err, &gone) {
+				err = u.run(f, nil) // the error may be that of another one
+			}
+		}
 		if err == nil {
 			end := s.now(timed)
 			u.lib.count.launch(x, end-begin)
+			x.with.done(x, u.lib)
 			if failed != nil {
 				s.report(pc, x, failed, u, end-first)
 			}
@@ -149,7 +161,7 @@ var errUnreadable = errors.New("the weights cannot be read: a file of the checkp
 
 // A page of the weights that cannot be read any more (the file was cut short, its disk failed) is an
 // error where the goroutine has asked for panics on faults, as the lanes of devices do.
-func (u *unit) run(f *kernels.Frame) (err error) {
+func (u *unit) run(f *kernels.Frame, with *company) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			if _, fault := r.(interface{ Addr() uintptr }); !fault {
@@ -158,5 +170,8 @@ func (u *unit) run(f *kernels.Frame) (err error) {
 			err = errUnreadable
 		}
 	}()
+	if with != nil {
+		return u.lib.several.RunSeveral(with.kernels, with.frames)
+	}
 	return u.kernel.Run(f)
 }

@@ -216,7 +216,7 @@ func (s *Stage) Advance(b *Batch) (layer int, done bool, err error) {
 	if i == 0 {
 		s.touch(&b.Frame.Rows)
 	}
-	if err := s.lane.run(s.sites[i], b, &b.Frame, b.Frame.Rows.N); err != nil {
+	if err := s.lane.run(s.sites[i], b, &b.Frame, b.Frame.Rows.N, nil); err != nil {
 		return 0, false, fmt.Errorf("stage of layers %d to %d: segment %d: batch %d: %w", s.Span.Lo, s.Span.Hi-1, i, b.ID, err)
 	}
 	if b.step++; b.step < len(s.sites) {

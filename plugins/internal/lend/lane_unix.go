@@ -8,7 +8,9 @@ import (
 	"runtime/debug"
 	"time"
 
+	"troupe/kernels"
 	"troupe/plugins/internal/doorbell"
+	"troupe/plugins/internal/processor"
 	"troupe/plugins/internal/wire"
 )
 
@@ -16,7 +18,7 @@ import (
 const beatTime = 20 * time.Millisecond
 
 // patience is how long the lane watches for the next call before it sleeps: while a batch is on its way calls follow
-// each other within tens of microseconds. With a thread for every processor there is none to watch on.
+// each other within tens of microseconds. The engine gets the processor if it wants this one.
 const patience = 100 * time.Microsecond
 
 // lane runs the engine's calls, one after the other, on one thread.
@@ -37,9 +39,7 @@ func (l *lane) run() {
 			last = number
 			l.call()
 			l.bell.Send(number)
-			if runtime.GOMAXPROCS(0) <= runtime.NumCPU() { // one more than threads
-				number = l.bell.Watch(last, patience)
-			}
+			number = l.bell.Watch(last, patience)
 		}
 	}
 }
@@ -54,25 +54,40 @@ func (l *lane) call() {
 				status, text = wire.Panicked, fmt.Sprintf("panic: %s\n%s", say(p), debug.Stack())
 			}
 		}()
-		k, err := l.server.kernel(c.Call.Kernel.Load())
-		if err == nil {
-			err = l.frame.Decode(l.memory, c.Call.Region.Load(), c.Call.Offset.Load(), c.Call.Length.Load())
-		}
-		if err != nil {
-			status, text = wire.BadCall, err.Error()
+		items := c.Call.Items.Load()
+		if items == 0 || items > kernels.MostSeveral {
+			status, text = wire.BadCall, fmt.Sprintf("a call of %d kernels, want 1 to %d", items, kernels.MostSeveral)
 			return
 		}
-		start := time.Now()
-		err = k.Run(&l.frame.Frame)
-		took = time.Since(start)
-		if err != nil {
-			status, text = wire.Failed, err.Error()
+		for i := range int(items) {
+			item := &c.Call.Item[i]
+			k, err := l.server.kernel(item.Kernel.Load())
+			if err == nil {
+				err = l.frame.Decode(l.memory, item.Region.Load(), item.Offset.Load(), item.Length.Load())
+			}
+			if err != nil {
+				status, text = wire.BadCall, err.Error()
+				return
+			}
+			start := time.Now()
+			err = k.Run(&l.frame.Frame)
+			took += time.Since(start)
+			if err != nil {
+				status, text = wire.Failed, err.Error()
+				return
+			}
 		}
 	}()
+	if l.crowded() {
+		c.Answer.Place.Store(processor.Own())
+	}
 	c.Say(text)
 	c.Answer.Nanos.Store(uint64(took))
 	c.Answer.Status.Store(status)
 }
+
+// crowded tells that the library has a thread for every processor, so that the engine has none for itself.
+func (l *lane) crowded() bool { return runtime.GOMAXPROCS(0) > runtime.NumCPU() } // one more than threads
 
 // say puts a panic in words; of a memory fault Go says no more than that it is one.
 func say(p any) string {

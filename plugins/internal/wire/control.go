@@ -6,11 +6,12 @@ import (
 	"sync/atomic"
 	"unsafe"
 
+	"troupe/kernels"
 	"troupe/plugins/internal/doorbell"
 )
 
 // Version is that of the whole protocol: of the control words, the frames and the services of package pb.
-const Version = 1
+const Version = 2
 
 // ControlBytes is the size of the control page.
 const ControlBytes = 4096
@@ -30,16 +31,23 @@ type Control struct {
 	Beat           atomic.Uint32  // grows as long as the plugin lives
 	_              [60]byte
 	Call           struct {
-		Kernel, Region, Offset, Length atomic.Uint64
+		Items atomic.Uint64 // of Item, which run one after the other until one fails
+		_     [56]byte
+		Item  [kernels.MostSeveral]Item
 	}
-	_      [32]byte
 	Answer struct {
+		Place  atomic.Uint32 // one more than the number of the processor that the kernels' caller runs on; 0: of no interest
 		Status atomic.Uint32
 		Text   atomic.Uint32 // bytes of text
-		Nanos  atomic.Uint64 // that the kernel took
+		Nanos  atomic.Uint64 // that the kernels took
 	}
-	_    [48]byte
+	_    [40]byte
 	text [maxText]byte
+}
+
+// Item is one kernel to run, and the place of its frame.
+type Item struct {
+	Kernel, Region, Offset, Length atomic.Uint64
 }
 
 // The statuses of an answer.

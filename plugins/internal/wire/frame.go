@@ -25,10 +25,11 @@ const (
 
 // Encoder writes frames into a region. It allocates nothing once its slices have grown.
 type Encoder struct {
-	mem  []byte // the region
-	used int
-	head []uint64
-	at   int
+	mem   []byte // the region
+	begin int    // of the table
+	used  int
+	head  []uint64
+	at    int
 }
 
 // Encoded is where a frame lies.
@@ -40,11 +41,12 @@ type Buffer struct {
 	Offset, Elements int // bytes, float32
 }
 
-// Begin starts a frame with a table for so many sequences, buffers and layers at the front of the region.
-func (e *Encoder) Begin(mem []byte, sequences, skips, buffers, layers int) {
+// Begin starts a frame with a table for so many sequences, buffers and layers at an offset of the region: 0, or Used of
+// the frame before it.
+func (e *Encoder) Begin(mem []byte, offset, sequences, skips, buffers, layers int) {
 	words := tableWords(sequences, skips, buffers, layers)
-	e.mem, e.used, e.at = mem, roundUp(words*wordBytes), 0
-	e.head = unsafe.Slice((*uint64)(unsafe.Pointer(unsafe.SliceData(mem))), words)
+	e.mem, e.begin, e.used, e.at = mem, offset, offset+roundUp(words*wordBytes), 0
+	e.head = unsafe.Slice((*uint64)(unsafe.Pointer(&mem[offset])), words)
 	e.word(frameMagic)
 	e.word(words)
 }
@@ -187,7 +189,10 @@ func (e *Encoder) Layer(layer int, view uint64) {
 }
 
 // End is where the frame lies.
-func (e *Encoder) End() Encoded { return Encoded{0, e.at * wordBytes} }
+func (e *Encoder) End() Encoded { return Encoded{e.begin, e.at * wordBytes} }
+
+// Used is where the region is free behind the frame and its buffers.
+func (e *Encoder) Used() int { return e.used }
 
 // Poison fills a buffer with NaN, so that what a kernel leaves out shows.
 func Poison(f []float32) {

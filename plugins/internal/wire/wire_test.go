@@ -47,9 +47,9 @@ func example() *kernels.Frame {
 }
 
 // encode writes a frame with its buffers beside it.
-func encode(f *kernels.Frame, mem []byte) Encoded {
+func encode(f *kernels.Frame, mem []byte, at int) (Encoded, int) {
 	e := &Encoder{}
-	e.Begin(mem, len(f.Rows.Tables), len(f.Rows.Skip), len(f.Bufs), 1)
+	e.Begin(mem, at, len(f.Rows.Tables), len(f.Rows.Skip), len(f.Bufs), 1)
 	e.Rows(f, []int32{0, 4, 2}, nil)
 	e.Buffers(len(f.Bufs))
 	for _, b := range f.Bufs {
@@ -63,16 +63,17 @@ func encode(f *kernels.Frame, mem []byte) Encoded {
 	}
 	e.Cache(f.Cache, 5, 1)
 	e.Layer(1, 7)
-	return e.End()
+	return e.End(), e.Used()
 }
 
-// A frame comes out as it went in, with the blocks translated; and again, in the same memory.
+// A frame comes out as it went in, with the blocks translated; also behind another one, and again, in the same memory.
 func TestFrame(t *testing.T) {
 	f := example()
-	mem := aligned(Need(f, len(f.Bufs), 1) + 3*BufferNeed(3))
+	mem := aligned(2 * (Need(f, len(f.Bufs), 1) + 3*BufferNeed(3)))
 	var got Frame
-	for range 2 {
-		at := encode(f, mem)
+	_, behind := encode(f, mem, 0)
+	for _, begin := range []int{0, behind, 0} {
+		at, _ := encode(f, mem, begin)
 		if err := got.Decode(fake{3: mem}, 3, uint64(at.Offset), uint64(at.Length)); err != nil {
 			t.Fatal(err)
 		}
@@ -92,7 +93,7 @@ func TestBadInput(t *testing.T) {
 	f := example()
 	f.Rows.Tables[1][0] = 3
 	e := &Encoder{}
-	e.Begin(aligned(1<<12), 2, 2, 3, 1)
+	e.Begin(aligned(1<<12), 0, 2, 2, 3, 1)
 	if e.Rows(f, []int32{0, 1, 2}, nil) {
 		t.Error("block 3 of 3 was taken")
 	}
@@ -116,7 +117,7 @@ func TestBadInput(t *testing.T) {
 // Whatever a frame holds, decoding it is an error or gives slices within its memory, which can be read.
 func FuzzDecode(f *testing.F) {
 	good := aligned(Need(example(), 3, 1) + 3*BufferNeed(3))
-	at := encode(example(), good)
+	at, _ := encode(example(), good, 0)
 	f.Add(good, uint64(at.Offset), uint64(at.Length), uint16(0), uint64(0))
 	for i := range at.Length / 8 {
 		f.Add(good, uint64(at.Offset), uint64(at.Length), uint16(i), uint64(1)<<63+uint64(i))

@@ -13,6 +13,7 @@ import (
 	"unsafe"
 
 	"troupe/kernels"
+	"troupe/plugins/internal/wire"
 )
 
 // beforeHandshake are the modes of a program that does not become a plugin.
@@ -35,11 +36,11 @@ var beforeHandshake = map[string]func(){
 		os.Setenv("TROUPE_PLUGIN", "")
 	},
 	"address": func() {
-		fmt.Println("1|1|tcp|127.0.0.1:1|grpc|")
+		fmt.Printf("1|%d|tcp|127.0.0.1:1|grpc|\n", wire.Version)
 		time.Sleep(time.Hour)
 	},
 	"elsewhere": func() {
-		fmt.Println("1|1|unix|/tmp/some-other.sock|grpc|")
+		fmt.Printf("1|%d|unix|/tmp/some-other.sock|grpc|\n", wire.Version)
 		time.Sleep(time.Hour)
 	},
 	"slow":          func() { time.Sleep(time.Hour) },
