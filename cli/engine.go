@@ -125,6 +125,13 @@ func (p *program) readLaunch(c *cli.Context) (l launch, err error) {
 	if l.placement, err = placeModel(c, file, l.config, nil, l.workers); err != nil {
 		return l, err
 	}
+	if l.workers != nil && l.replicas() == 1 { // who has no layers takes over when others are lost
+		for _, d := range l.placement.Spare {
+			if d.Host != "" {
+				l.workers.spares = append(l.workers.spares, d)
+			}
+		}
+	}
 	if err := l.checkReplicas(c); err != nil {
 		return l, err
 	}

@@ -137,25 +137,42 @@ func placeModel(c *cli.Context, f *placement.File, config model.Config, pl *plan
 		if all, err = withThreads(c, all); err != nil {
 			return p, err
 		}
-	} else {
-		wishes.Load, wishes.Traffic = pl.quantities, pl.traffic()
-		if len(devices) > 1 {
-			wishes.Load.Batches = len(devices) + 1 // as actors.Start does, a stage on each
-		}
-		if pl.rates.stated(all) {
-			if wishes.Hosts, err = pl.fill(c.Context, all, nil); err != nil {
-				return p, err
-			}
-		}
+		wishes.Traffic = place.Traffic{Streams: c.Int("max-batch")}
 	}
-	devices, wishes.ExpertDevices = all[:len(devices)], all[len(devices):]
+	devices, wishes.ExpertDevices = all[:len(devices):len(devices)], all[len(devices):]
 	if workers != nil && workers.devices != nil {
 		if !c.IsSet("devices") {
 			devices = nil // the workers' are enough
 		}
-		devices = append(devices, workers.devices...)
+		devices, wishes.Hosts = append(devices, workers.devices...), workers.hosts
 	}
+	if pl == nil {
+		return placeReplicas(c, config, evenFooted(devices), wishes)
+	}
+	wishes.Load, wishes.Traffic = pl.quantities, pl.traffic()
+	if len(devices) > 1 {
+		wishes.Load.Batches = len(devices) + 1 // as actors.Start does, a stage on each
+	}
+	all = slices.Concat(devices, wishes.ExpertDevices)
+	if pl.rates.stated(all) {
+		if wishes.Hosts, err = pl.fill(c.Context, all, wishes.Hosts); err != nil {
+			return p, err
+		}
+	}
+	devices, wishes.ExpertDevices = all[:len(devices):len(devices)], all[len(devices):]
 	return placeReplicas(c, config, devices, wishes)
+}
+
+// evenFooted are devices that a run compares by their threads, unless the speed of all is known.
+func evenFooted(devices []place.Device) []place.Device {
+	if !slices.ContainsFunc(devices, func(d place.Device) bool { return d.Bandwidth == 0 }) {
+		return devices
+	}
+	devices = slices.Clone(devices)
+	for i := range devices {
+		devices[i].Bandwidth, devices[i].Flops = 0, 0
+	}
+	return devices
 }
 
 // placeReplicas deals the devices over the replicas of --replicas, in order, and places the model on each share.
@@ -245,6 +262,9 @@ func (p placed) here(c model.Config) load.Need {
 
 // tellPlacement warns of a file that asks for more threads than there are cores, and says what its mesh has become.
 func (p *program) tellPlacement(l placed) {
+	for i, d := range l.Spare {
+		p.notice("%s has no layers: %s", d, l.why.Spare[i])
+	}
 	if l.file == nil {
 		return
 	}

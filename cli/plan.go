@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
@@ -54,7 +55,7 @@ troupe plan --devices a:7000=cpu --bandwidth 20GB --link 1ms/1Gbit --simulate`,
 			&cli.BoolFlag{Name: "stage-journal", Value: true, Usage: "keep what passes between stages, as run does", Category: category},
 			replicasFlag(category),
 			expertsFlag(category),
-		}, append(append(speedFlags("Speed"), simulateFlags("Simulation")...), configFlags("the model of -m, or demo if a flag changes it")...)...),
+		}, slices.Concat(speedFlags("Speed"), planWorkersFlags(), simulateFlags("Simulation"), configFlags("the model of -m, or demo if a flag changes it"))...),
 		Action: p.plan,
 	}
 }
@@ -99,7 +100,11 @@ func (p *program) plan(c *cli.Context) error {
 	if err := pl.readLoad(c, file); err != nil {
 		return err
 	}
-	if pl.placed, err = placeModel(c, file, pl.config, &pl, nil); err != nil {
+	workers, err := p.surveyForPlan(c, file)
+	if err != nil {
+		return err
+	}
+	if pl.placed, err = placeModel(c, file, pl.config, &pl, workers); err != nil {
 		return err
 	}
 	if pl.forecasts = pl.rates.stated(pl.all()); !pl.forecasts && (c.Bool("explain") || c.Bool("simulate")) && len(pl.rates.bandwidth) > 0 {

@@ -116,7 +116,11 @@ func (p *predictedReport) text(r *planReport) string {
 	}
 	for _, h := range r.Hosts {
 		if h.Latency > 0 || h.Link > 0 {
-			fmt.Fprintf(&b, "  to %s: %s and %s/s each way\n", h.Address, place.FormatLatency(h.Latency), place.FormatRate(h.Link))
+			way := place.FormatLatency(h.Latency)
+			if h.Link > 0 {
+				way += " and " + place.FormatRate(h.Link) + "/s"
+			}
+			fmt.Fprintf(&b, "  to %s: %s each way\n", h.Address, way)
 		}
 	}
 	if len(p.Unknown) > 0 {

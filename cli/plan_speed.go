@@ -126,7 +126,7 @@ func (pl *planned) measure(ctx context.Context, devices []place.Device, hosts []
 		return nil, err
 	}
 	var all kernels.Threads
-	shape, rows := pl.expertShape()
+	shape, rows := expertShape(pl.config, pl.quantities.Storage, pl.quantities.Limits.Rows*pl.most(0))
 	prober := bench.NewProber(v, pl.arith, shape, rows)
 	here, flops := 0, 0.
 	for i := range devices {
@@ -173,21 +173,19 @@ func (pl *planned) measure(ctx context.Context, devices []place.Device, hosts []
 	return hosts, nil
 }
 
-// expertShape is that of an expert of the first layer, and the rows that it gets of a full chunk of a prompt.
-func (pl *planned) expertShape() (s bench.Shape, rows int) {
-	c := pl.config
-	rows = max(1, pl.quantities.Limits.Rows*pl.most(0)/c.Model.NumExperts)
+// expertShape is that of an expert of the first layer, as it is stored, and the rows that it gets of so many choices.
+func expertShape(c model.Config, stored place.Storage, choices int) (s bench.Shape, rows int) {
 	for _, t := range model.Tensors(c) {
 		if n := len(t.Shape); t.Layer == 0 && n == 3 && t.Shape[0] == c.Model.NumExperts && t.Shape[2] == c.Model.EmbSize {
 			s = bench.Shape{In: t.Shape[2], Out: t.Shape[1]}
 			switch {
-			case pl.quantities.Storage != nil:
-				s.Groups = pl.quantities.Storage(t).Groups
+			case stored != nil:
+				s.Groups = stored(t).Groups
 			case len(t.Int8) > 0:
 				s.Groups = t.Int8[len(t.Int8)-1]
 			}
 			s.Float = s.Groups == 0
 		}
 	}
-	return s, rows
+	return s, max(1, choices/c.Model.NumExperts)
 }

@@ -127,3 +127,23 @@ func TestReplicasOnWorkers(t *testing.T) {
 		t.Errorf("a worker of two replicas: exit %d: %s", o.code, o.err)
 	}
 }
+
+// TestPlanOfWorkers asks workers what they have: their memory and speed, and how far they are.
+func TestPlanOfWorkers(t *testing.T) {
+	long(t)
+	a, b := startWorker(t, "--devices", "cpu:1@1GB,cpu:1@2GB"), startWorker(t, "--devices", "cpu:1@3GB", "--measure=false")
+	r := planOf(t, "--insecure", "--workers", a.address, "--max-batch", "4")
+	if len(r.Devices) != 2 || r.Devices[1].Memory != 2e9 || r.Devices[1].Number != 1 || r.Devices[1].Host != a.address || r.Devices[0].Bandwidth <= 0 || r.Devices[0].Flops <= 0 {
+		t.Errorf("%+v", r.Devices)
+	}
+	if len(r.Hosts) != 1 || r.Hosts[0].Latency <= 0 || r.Predicted == nil || r.Predicted.Crossings != 4 {
+		t.Errorf("%+v, %+v", r.Hosts, r.Predicted)
+	}
+	if r := planOf(t, "--insecure", "--workers", a.address+","+b.address, "--explain"); len(r.Devices) != 3 || r.Devices[2].Bandwidth != 0 || r.Predicted != nil {
+		t.Errorf("with one that has not measured: %+v, %+v", r.Devices, r.Predicted)
+	}
+	o := troupe(t, "", "plan", "--insecure", "--workers", a.address, "--placement", placementFile(t, "devices: [{name: x}]\n"))
+	if o.code != exitUsage || !strings.Contains(o.err, "the file says it") {
+		t.Errorf("exit %d: %s", o.code, o.err)
+	}
+}

@@ -42,7 +42,7 @@ type result struct {
 	origin          origin
 	line            json.RawMessage // as it is printed, of a result that an earlier run has made
 	recalled        int             // tokens that an earlier run has made
-	replica         int // that computed it
+	replica         int             // that computed it
 }
 
 // Finishes that the engine does not know.

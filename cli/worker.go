@@ -8,8 +8,10 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"troupe/actors"
+	"troupe/bench"
 	"troupe/ckpt"
 	"troupe/internal/load"
+	"troupe/kernels"
 	"troupe/lab"
 	"troupe/stages"
 	"troupe/stages/place"
@@ -39,6 +41,7 @@ troupe worker --listen 10.0.0.2:7000 -m grok-1 --devices cpu:16`,
 			&cli.IntFlag{Name: "threads", Usage: "threads in all, for devices that state none", DefaultText: "the cores, less one from 8 on", Category: engineCategory},
 			&cli.IntFlag{Name: "threads-prefill", Usage: "the same, for batches of many rows", DefaultText: "as --threads", Category: engineCategory},
 			&cli.StringFlag{Name: "kernels", Usage: "`BINDING` of ops to kernel libraries", DefaultText: "as the run has it", Category: kernelsCategory},
+			&cli.BoolFlag{Name: "measure", Value: true, Usage: "measure what the devices read and multiply, for plans and placements that ask", Category: engineCategory},
 			repackFlag(),
 			overlayFlag(engineCategory),
 		}, append(linkFlags(workersCategory), pluginFlags(kernelsCategory)...)...),
@@ -54,6 +57,7 @@ func advertiseFlag() cli.Flag {
 type offered struct {
 	launch
 	devices  []place.Device
+	speeds   []bench.Speed // of each device; 0: not measured
 	binding  string
 	identity string
 }
@@ -82,8 +86,8 @@ func (p *program) worker(c *cli.Context) error {
 func (p *program) workerOptions(net *actors.Net, o offered) actors.WorkerOptions {
 	w := actors.WorkerOptions{Net: net, Model: o.config, Identity: o.identity, Build: readBuild().protocol(), Binding: o.binding, Log: p.logs.plain("actors"),
 		Load: p.loader(o.launch), Told: func(text string) { p.notice("%s", text) }}
-	for _, d := range o.devices {
-		w.Devices = append(w.Devices, actors.Offered{Device: d})
+	for i, d := range o.devices {
+		w.Devices = append(w.Devices, actors.Offered{Device: d, Bandwidth: o.speeds[i].Read, Flops: 2 * o.speeds[i].Multiply})
 	}
 	return w
 }
@@ -127,8 +131,30 @@ func (p *program) readOffered(c *cli.Context) (o offered, err error) {
 			return o, badFlag("kernels", err)
 		}
 	}
-	o.identity, err = p.identity(c.Context, o.launch)
+	if o.identity, err = p.identity(c.Context, o.launch); err != nil {
+		return o, err
+	}
+	o.speeds = make([]bench.Speed, len(o.devices))
+	if c.Bool("measure") {
+		err = o.measure(c.Context)
+	}
 	return o, err
+}
+
+// measure finds out how fast the devices are, each alone.
+func (o *offered) measure(ctx context.Context) error {
+	v, err := kernels.Find("")
+	if err != nil {
+		return err
+	}
+	shape, rows := expertShape(o.config, nil, defaultRows*o.config.Model.NumSelectedExperts)
+	prober := bench.NewProber(v, kernels.Int8, shape, rows)
+	for i, d := range o.devices {
+		if o.speeds[i], err = prober.Speed(ctx, d.KernelThreads()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // identity names the checkpoint of a launch. It looks at samples: nothing is brought into memory for it.

@@ -28,6 +28,7 @@ func workerFlags() []cli.Flag {
 type company struct {
 	net     *actors.Net
 	devices []place.Device
+	hosts   []place.Host // of the devices
 	spares  []place.Device
 }
 
@@ -60,10 +61,10 @@ func (p *program) readWorkers(c *cli.Context) (w *company, err error) {
 			w = nil
 		}
 	}()
-	if w.devices, err = survey(c.Context, w.net, named); err != nil {
+	if w.devices, w.hosts, err = survey(c.Context, w.net, named, false); err != nil {
 		return w, err
 	}
-	w.spares, err = survey(c.Context, w.net, spare)
+	w.spares, _, err = survey(c.Context, w.net, spare, false)
 	return w, err
 }
 
@@ -121,8 +122,8 @@ func facing(c *cli.Context, worker string) string {
 	return net.JoinHostPort(host, "0")
 }
 
-// survey asks workers for their devices, all at once.
-func survey(ctx context.Context, n *actors.Net, list []string) (devices []place.Device, err error) {
+// survey asks workers for their devices, all at once. busy: those that serve a run are welcome too.
+func survey(ctx context.Context, n *actors.Net, list []string, busy bool) (devices []place.Device, hosts []place.Host, err error) {
 	offers, errs := make([]actors.Offer, len(list)), make([]error, len(list))
 	var wg sync.WaitGroup
 	for i, a := range list {
@@ -131,14 +132,16 @@ func survey(ctx context.Context, n *actors.Net, list []string) (devices []place.
 	wg.Wait()
 	for i, o := range offers {
 		if errs[i] != nil {
-			return nil, errs[i]
+			return nil, nil, errs[i]
 		}
-		if o.Serves != "" {
-			return nil, fmt.Errorf("worker %s serves %s: end that run, or name another worker", o.Address, o.Serves)
+		if o.Serves != "" && !busy {
+			return nil, nil, fmt.Errorf("worker %s serves %s: end that run, or name another worker", o.Address, o.Serves)
 		}
+		hosts = append(hosts, place.Host{Address: o.Address, Link: place.Link{Latency: o.RoundTrip.Seconds() / 2}})
 		for _, d := range o.Devices {
+			d.Device.Bandwidth, d.Device.Flops = d.Bandwidth, d.Flops
 			devices = append(devices, d.Device)
 		}
 	}
-	return devices, nil
+	return devices, hosts, nil
 }
