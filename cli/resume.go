@@ -20,7 +20,7 @@ var (
 		"sampler", "experts", "arith", "pad-sizes"}
 	// freeFlags change no token (N1 to N3), or name what is compared by its content.
 	freeFlags = []string{"model", "prompts", "overlay", "devices", "expert-devices", "placement", "stages", "threads", "threads-prefill", "kernels",
-		"prefill-chunk", "max-batch", "microbatches", "telemetry", "stage-journal", "shm", "repack", "verify-fraction", "plugin-deadline"}
+		"prefill-chunk", "max-batch", "microbatches", "telemetry", "stage-journal", "shm", "repack", "verify-fraction", "plugin-deadline", "workers", "spares", "listen", "cert"}
 )
 
 // savedFlags are those that a log tells of: all that change tokens, and all others that were given. prompts tells that

@@ -15,7 +15,6 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"troupe/actors"
 	"troupe/internal/tokenlog"
 	"troupe/lab"
 	"troupe/stages/sched"
@@ -215,11 +214,14 @@ func (k *scribe) begin(c *cli.Context, l launch, s *session, jobs []job) error {
 	if k == nil {
 		return nil
 	}
-	identity, err := lab.Identity(l.config, s.model.Weights)
-	if err != nil {
-		return err
+	identity := s.model.identity // of the whole checkpoint, where this program has a part of it
+	if identity == "" {
+		var err error
+		if identity, err = lab.Identity(l.config, s.model.Weights); err != nil {
+			return err
+		}
 	}
-	suspects := func() []tokenlog.Suspect { return spans(s.Suspects()) }
+	suspects := suspectsOf(s)
 	if !k.resumed {
 		h := tokenlog.Head{Program: readBuild().String(), Model: identity, Requests: len(jobs), Digest: k.digest, Prompts: k.prompts(),
 			Settings: savedFlags(c, k.hash != nil)}
@@ -239,12 +241,21 @@ func (k *scribe) begin(c *cli.Context, l launch, s *session, jobs []job) error {
 	return nil
 }
 
-func spans(list []actors.Suspect) []tokenlog.Suspect {
-	out := make([]tokenlog.Suspect, len(list))
-	for i, s := range list {
-		out[i] = tokenlog.Suspect{From: s.From, To: s.To}
+// suspectsOf gathers what the replicas of a session found wrong, in the order in which it hears of it. Generations are each
+// replica's own; a token that is dropped for those of another one is drawn again, and no harm is done.
+func suspectsOf(s *session) func() []tokenlog.Suspect {
+	var all []tokenlog.Suspect
+	heard := make([]int, len(s.fleet.Engines()))
+	return func() []tokenlog.Suspect {
+		for i := range heard {
+			list := s.fleet.Suspects(i)
+			for _, w := range list[heard[i]:] {
+				all = append(all, tokenlog.Suspect{From: w.From, To: w.To})
+			}
+			heard[i] = len(list)
+		}
+		return all
 	}
-	return out
 }
 
 // token keeps a new token, if the log does not have it.
