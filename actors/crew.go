@@ -162,7 +162,7 @@ func (w *Worker) openCrew(ctx context.Context, s *session, m *wire.Open) (*crew,
 		return nil, err
 	}
 	o.Weights = weights
-	k := &crew{Engine: e, unload: unload, number: m.Crew, options: o, blocks: int(m.Blocks), send: func(m proto.Message) { w.o.Net.send(post, m) }}
+	k := &crew{Engine: e, unload: unload, number: m.Crew, options: o, blocks: int(m.Blocks), send: func(about proto.Message) { w.o.Net.carry(s.data.Load(), m.Crew, post, about) }}
 	e.binder = newBinder(e, &k.options)
 	dev := &device{Device: o.Placement.Devices[0], lane: s.lane(int(m.Device))}
 	e.devices = append(e.devices, dev)

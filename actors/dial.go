@@ -27,7 +27,10 @@ type NetOptions struct {
 	// text, on loopback alone.
 	Server, Client *tls.Config
 	Worker         bool // it takes what heads send; else what workers send
-	Log            *slog.Logger
+	// DataListen is HOST:PORT where a worker takes connections for batches, one from each head. "": a free port of the
+	// host of Listen.
+	DataListen string
+	Log        *slog.Logger
 }
 
 // OpenNet opens the door of this process to others. A process has one.
@@ -44,10 +47,20 @@ func OpenNet(o NetOptions) (*Net, error) {
 		return nil, fmt.Errorf("actors: %w", err)
 	}
 	n.address, n.probe = l.Address(), l.Probe
+	server, client := l.Settings()
+	n.data.client = client
 	n.close = func(ctx context.Context) error {
-		err := l.Stop(ctx)
+		err := errors.Join(n.closeDoorway(), l.Stop(ctx))
 		n.system.Shutdown()
 		return err
+	}
+	if o.Worker {
+		err = n.openDoorway(o, server)
+	}
+	if err != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		return nil, errors.Join(err, n.close(ctx))
 	}
 	return n, nil
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 	"google.golang.org/protobuf/proto"
 
+	"troupe/actors/internal/stream"
 	"troupe/actors/internal/wire"
 	"troupe/model"
 )
@@ -45,6 +46,7 @@ type host struct {
 	offers  []*wire.Offer
 	asked   map[uint64]chan error // questions under way
 	number  uint64
+	data    *stream.Conn  // of the session, for batches; nil: they go over the link
 	forget  func()        // no more of the connection
 	ended   chan struct{} // closed when the session ends
 	why     error         // it ended; nil while it lasts
@@ -90,13 +92,23 @@ func (h *host) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	data, err := h.dialData(ctx, g)
+	if err != nil {
+		h.net.send(h.net.pid(h.address, doorName), &wire.Bye{Session: g.Session, Reason: words(err.Error())})
+		g.forget()
+		h.net.system.Root.Stop(g.pid)
+		return err
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.session, h.desk, h.offers, h.forget = g.Session, g.pid, g.Offers, g.forget
+	h.session, h.desk, h.offers, h.forget, h.data = g.Session, g.pid, g.Offers, g.forget, data
 	h.asked, h.ended, h.why = map[uint64]chan error{}, make(chan struct{}), nil
 	h.heard.Store(int64(time.Since(epoch)))
 	g.desk.welcome <- g.Welcome // from now on a refusal ends the session
 	go h.watch(g.pid, g.Session, g.lost, h.ended)
+	if data != nil {
+		data.Start()
+	}
 	return nil
 }
 
@@ -147,7 +159,10 @@ func (h *host) end(desk *actor.PID, why error) bool {
 	}
 	h.forget()
 	h.net.system.Root.Stop(h.desk)
-	h.session, h.desk, h.why = 0, nil, fmt.Errorf("worker %s: %w: %w", h.address, ErrLost, why)
+	if h.data != nil {
+		h.data.End(0, &wire.Bye{Session: h.session, Reason: words(why.Error())})
+	}
+	h.session, h.desk, h.data, h.why = 0, nil, nil, fmt.Errorf("worker %s: %w: %w", h.address, ErrLost, why)
 	close(h.ended)
 	return true
 }
@@ -157,9 +172,15 @@ func (h *host) lost(why error) { h.lose(nil, why) }
 
 // now is the session, 0 for none.
 func (h *host) now() uint64 {
+	session, _ := h.present()
+	return session
+}
+
+// present is the session, 0 for none, with its connection for batches.
+func (h *host) present() (session uint64, data *stream.Conn) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.session
+	return h.session, h.data
 }
 
 // byePatience is how long a worker may take to say good-bye.

@@ -18,6 +18,7 @@ type Net struct {
 	world   World  // that is simulated; nil: none is
 	probe   func(ctx context.Context, address string) error
 	close   func(ctx context.Context) error
+	data    doorway // for batches
 
 	mu   sync.Mutex
 	lost map[string]map[*watcher]struct{} // who wants to know of lost connections, by address

@@ -9,6 +9,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 	"google.golang.org/protobuf/proto"
 
+	"troupe/actors/internal/stream"
 	"troupe/actors/internal/wire"
 	"troupe/router"
 )
@@ -17,6 +18,7 @@ import (
 type troop struct {
 	host    *host
 	session uint64
+	data    *stream.Conn // of the session; nil: over the link
 	number  uint32
 	device  int        // of the engine
 	gate    *actor.PID // the crew's
@@ -208,11 +210,11 @@ func (e *Engine) recruit(ctx context.Context, device int, parts []Part) (*troop,
 	if _, err := d.host.offer(d.Number); err != nil {
 		return nil, err
 	}
-	t.session = d.host.now()
+	t.session, t.data = d.host.present()
 	t.gate = d.host.net.pid(d.Host, gateName(t.session, t.number))
-	t.ferry = newFerry(o.Model, e.plan, func(m proto.Message) { d.host.net.send(t.gate, m) })
+	t.ferry = newFerry(o.Model, e.plan, func(m proto.Message) { d.host.net.carry(t.data, t.number, t.gate, m) })
 	t.actor = &postActor{troop: t, engine: e, stages: map[uint32]*farStage{}}
-	name := fmt.Sprintf("post-%d-%d-%x", e.number, t.number, time.Now().UnixNano())
+	name := postName(t.number, t.session)
 	var err error
 	if t.post, err = e.spawn(o.Net.name(name), t.actor, d.lane, func(reason any, stack []byte, _ any) { e.panicked("post", reason, stack) }); err != nil {
 		return nil, err

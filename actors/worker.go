@@ -7,11 +7,13 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 	"google.golang.org/protobuf/proto"
 
+	"troupe/actors/internal/stream"
 	"troupe/actors/internal/wire"
 	"troupe/model"
 	"troupe/stages"
@@ -66,7 +68,8 @@ type session struct {
 	desk    *actor.PID
 	ctx     context.Context // over when the session is
 	cancel  context.CancelCauseFunc
-	forget  func() // no more of the connection
+	forget  func()                      // no more of the connection
+	data    atomic.Pointer[stream.Conn] // for batches; nil: none yet, or they go over the link
 
 	mu    sync.Mutex
 	heard time.Duration // since epoch
@@ -226,7 +229,9 @@ func (w *Worker) greet(m *wire.Hello) {
 	case m.Identity != w.o.Identity:
 		refuse("another checkpoint: there %s, here %s: give both sides the same model directory", m.Identity, w.o.Identity)
 	default:
-		welcome.Session = w.begin(m, to).number
+		s := w.begin(m, to)
+		welcome.Session = s.number
+		s.expectData(welcome)
 		w.o.Told("serving " + m.Head)
 		w.o.Net.send(to, welcome)
 	}
@@ -292,6 +297,7 @@ func (s *session) finish(why error) { s.cancel(why) }
 // giveBack closes all crews and ends the lanes.
 func (s *session) giveBack() {
 	s.forget()
+	s.endData()
 	s.order <- struct{}{}
 	defer func() { <-s.order }()
 	for _, k := range s.crews {

@@ -36,6 +36,7 @@ troupe worker --listen 10.0.0.2:7000 -m grok-1 --devices cpu:16`,
 		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "listen", Value: "127.0.0.1:7000", Usage: "`HOST:PORT` where runs come in", Category: workersCategory},
 			advertiseFlag(),
+			&cli.StringFlag{Name: "data-listen", Usage: "`HOST:PORT` where runs bring their batches", DefaultText: "a free port of --listen's host", Category: workersCategory},
 			modelFlag(),
 			devicesFlag(engineCategory, "`LIST` of devices to offer: cpu, or cpu:1,cpu:1 with threads, cpu:8@64GB with memory"),
 			&cli.IntFlag{Name: "threads", Usage: "threads in all, for devices that state none", DefaultText: "the cores, less one from 8 on", Category: engineCategory},
@@ -212,7 +213,13 @@ func (p *program) openNet(c *cli.Context, listen string, worker bool, flag strin
 	if err := l.checkOwn(flag, own); err != nil {
 		return nil, err
 	}
-	return actors.OpenNet(actors.NetOptions{Listen: listen, Advertise: c.String("advertise"), Server: l.server, Client: l.client, Worker: worker, Log: p.logs.plain("actors")})
+	o := actors.NetOptions{Listen: listen, Advertise: c.String("advertise"), Server: l.server, Client: l.client, Worker: worker, Log: p.logs.plain("actors")}
+	if o.DataListen = c.String("data-listen"); o.DataListen != "" {
+		if err := l.checkOwn("data-listen", o.DataListen); err != nil {
+			return nil, err
+		}
+	}
+	return actors.OpenNet(o)
 }
 
 // closePatience is how long the end of the program waits for connections to end.

@@ -2,6 +2,7 @@ package link
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -118,6 +119,9 @@ func bracketed(host string) string {
 
 // Address returns HOST:PORT by which peers reach this system; its PIDs have it.
 func (l *Link) Address() string { return l.address }
+
+// Settings are those of TLS for connections that come in and go out beside the link's; nil is plain text.
+func (l *Link) Settings() (server, client *tls.Config) { return l.config.Server, l.config.Client }
 
 // event hears of the connections that this system has opened.
 func (l *Link) event(e any) {
