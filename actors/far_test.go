@@ -33,7 +33,7 @@ func newCompany(t *testing.T, w stages.Weights, workers int) *company {
 }
 
 // hire opens a worker.
-func (c *company) hire(t *testing.T, i int) *Worker {
+func (c *company) hire(t testing.TB, i int) *Worker {
 	t.Helper()
 	worker, err := NewWorker(WorkerOptions{Net: newLocalNet(c.net.system, address(i)), Model: toy.Config(), Load: c.load, Identity: "toy", Build: "test",
 		Devices: []Offered{{Device: place.Device{Name: "cpu", Threads: 1}}, {Device: place.Device{Name: "cpu", Threads: 2}}},
@@ -49,7 +49,7 @@ func (c *company) load(context.Context, []stages.Span, func(int, int) bool) (sta
 	return c.w, func() error { return nil }, nil
 }
 
-func fire(t *testing.T, w *Worker) {
+func fire(t testing.TB, w *Worker) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := w.Close(ctx, "the test is over"); err != nil {
