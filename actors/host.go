@@ -203,6 +203,9 @@ func (h *host) bye(reason string) {
 	}
 }
 
+// askAgain is after how long a question is repeated. The worker knows it by its number, and does it once.
+const askAgain = time.Second
+
 // ask asks the worker for something and waits for its answer. The question gets session and number.
 func (h *host) ask(ctx context.Context, question func(session, number uint64) proto.Message) error {
 	h.mu.Lock()
@@ -215,16 +218,21 @@ func (h *host) ask(ctx context.Context, question func(session, number uint64) pr
 	h.asked[number] = reply
 	m := question(h.session, number)
 	h.mu.Unlock()
-	h.net.send(h.net.pid(h.address, doorName), m)
-	select {
-	case err := <-reply:
-		return err
-	case <-ended:
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		return h.why
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	again := time.NewTicker(askAgain)
+	defer again.Stop()
+	for {
+		h.net.send(h.net.pid(h.address, doorName), m)
+		select {
+		case err := <-reply:
+			return err
+		case <-ended:
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			return h.why
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-again.C: // a connection that ends and is made anew loses messages
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -73,9 +74,11 @@ type session struct {
 
 	mu    sync.Mutex
 	heard time.Duration // since epoch
-	lanes map[int]runner
-	crews map[uint32]*crew
-	order chan struct{} // has room for whoever opens or closes a crew: one after the other
+	// answers are those to the latest questions, by number; nil: not answered yet. A question may come again.
+	answers map[uint64]*wire.Done
+	lanes   map[int]runner
+	crews   map[uint32]*crew
+	order   chan struct{} // has room for whoever opens or closes a crew: one after the other
 }
 
 // NewWorker opens a worker's door.
@@ -139,6 +142,11 @@ type doorActor struct{ w *Worker }
 
 func (d *doorActor) Receive(c actor.Context) {
 	w := d.w
+	defer func() { // the door stays open: it has no state of its own
+		if r := recover(); r != nil {
+			w.o.Log.Error("panic", slog.String("actor", doorName), slog.Any("panic", r), slog.String("stack", string(debug.Stack())))
+		}
+	}()
 	switch m := c.Message().(type) {
 	case *wire.Hello:
 		w.greet(m)
@@ -181,6 +189,12 @@ func (w *Worker) handle(session, number uint64, f func(*session) error) {
 	if s == nil {
 		return
 	}
+	if answer, asked := s.answered(number); asked {
+		if answer != nil {
+			s.tell(answer)
+		}
+		return
+	}
 	w.ending.Add(1)
 	go func() {
 		defer w.ending.Done()
@@ -191,9 +205,26 @@ func (w *Worker) handle(session, number uint64, f func(*session) error) {
 		if err != nil {
 			m.Error = words(err.Error())
 		}
+		s.mu.Lock()
+		s.answers[number] = m
+		s.mu.Unlock()
 		s.tell(m)
 	}()
 }
+
+// answered tells whether a question has been asked before, and its answer if there is one.
+func (s *session) answered(number uint64) (answer *wire.Done, asked bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if answer, asked = s.answers[number]; !asked {
+		delete(s.answers, number-mostAnswers)
+		s.answers[number] = nil
+	}
+	return answer, asked
+}
+
+// mostAnswers bounds how many are remembered: questions are numbered one by one.
+const mostAnswers = 1024
 
 // greet answers a Hello: with what there is, or with why not.
 func (w *Worker) greet(m *wire.Hello) {
@@ -240,7 +271,7 @@ func (w *Worker) greet(m *wire.Hello) {
 // begin begins a session.
 func (w *Worker) begin(m *wire.Hello, desk *actor.PID) *session {
 	s := &session{worker: w, number: rand.Uint64() | 1, head: m.Head, address: m.Address, desk: desk, heard: time.Since(epoch),
-		lanes: map[int]runner{}, order: make(chan struct{}, 1), crews: map[uint32]*crew{}}
+		answers: map[uint64]*wire.Done{}, lanes: map[int]runner{}, order: make(chan struct{}, 1), crews: map[uint32]*crew{}}
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())
 	s.forget = w.o.Net.watch(m.Address, func() { go s.finish(fmt.Errorf("%s: the connection ended", s.head)) })
 	w.session = s

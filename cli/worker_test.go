@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -63,7 +64,13 @@ func startWorker(t *testing.T, args ...string) *aProgram {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &aProgram{Cmd: exec.Command(path, append([]string{"worker", "--insecure", "--listen", "127.0.0.1:0", "--threads", "1"}, args...)...)}
+	w := &aProgram{Cmd: exec.Command(path, append([]string{"worker", "--threads", "1"}, args...)...)}
+	if !slices.Contains(args, "--cert") {
+		w.Args = append(w.Args, "--insecure")
+	}
+	if !slices.Contains(args, "--listen") {
+		w.Args = append(w.Args, "--listen", "127.0.0.1:0")
+	}
 	pipe, err := w.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
