@@ -44,16 +44,17 @@ type binder struct {
 	next     int // batches of the current generation after which they are looked at again; 0: not at all
 }
 
-// report is one of a device's lane.
+// report is one of a room.
 type report struct {
-	device int
+	room int
 	stages.Report
 }
 
 // generation is one that has programs.
 type generation struct {
-	number   uint64
-	programs []*stages.Program // by device
+	number uint64
+	stages.Bindings
+	programs []*stages.Program // by room; nil, or none, for one that is closed
 }
 
 // record counts what has become of a library.
@@ -75,12 +76,12 @@ func newBinder(e *Engine, o *Options) *binder {
 }
 
 // hear takes a report from a lane, which does not wait. There are few: a library that has failed is left alone.
-func (b *binder) hear(device int, r stages.Report) {
+func (b *binder) hear(room int, r stages.Report) {
 	if r.Wrong() {
 		b.suspects.add(r)
-		for i, d := range b.engine.devices {
-			if i != device && d.libs != nil {
-				d.lane.Schedule(func() { d.libs.Programs().LeaveAlone(r) })
+		for _, other := range b.engine.rooms.all() {
+			if other != nil && other.index != room {
+				other.lane.Schedule(func() { other.libs.Programs().LeaveAlone(r) })
 			}
 		}
 	}
@@ -88,7 +89,7 @@ func (b *binder) hear(device int, r stages.Report) {
 		b.suspects.rescued(r.Generation, r.Rescued)
 	}
 	select {
-	case b.reports <- report{device, r}:
+	case b.reports <- report{room, r}:
 	default:
 		b.engine.log.Warn("report of a library lost", slog.String("library", r.Library), slog.Any("error", r.Err))
 	}

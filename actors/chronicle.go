@@ -14,6 +14,7 @@ const mostRecoveries = 1024
 type Losses struct {
 	Deaths     int // of parts
 	Recoveries int
+	Moves      int           // on purpose, by Engine.Move: no losses
 	Replayed   int           // rows, as in Recovery
 	Resent     int           // batches
 	GivenUp    int           // batches
@@ -37,6 +38,9 @@ func (r *chronicle) add(d *mending) {
 		first = min(first, x.at)
 		d.Deaths = append(d.Deaths, x.Death)
 	}
+	for _, m := range d.moves {
+		first = min(first, m.at)
+	}
 	d.Recovered = now - first
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -46,6 +50,10 @@ func (r *chronicle) add(d *mending) {
 		}
 	}
 	l := &r.all
+	l.Moves += len(d.moves)
+	if len(d.deaths) == 0 {
+		return
+	}
 	l.Deaths, l.Recoveries, l.Replayed, l.Resent, l.GivenUp = l.Deaths+len(d.Deaths), l.Recoveries+1, l.Replayed+d.Replayed, l.Resent+d.Resent, l.GivenUp+d.GivenUp
 	l.Longest = max(l.Longest, d.Recovered)
 	if len(l.Last) == mostRecoveries {

@@ -15,10 +15,9 @@ import (
 )
 
 const (
-	// lookEvery is how often workers that were lost are looked for.
-	lookEvery = 2 * time.Second
-	// againAfter is how long a keeper that finds no device for what was lost waits before it looks again.
-	againAfter = 300 * time.Millisecond
+	// seekFirst is how long after its loss a worker is looked for; then it is twice as long each time, up to seekLast.
+	seekFirst = 50 * time.Millisecond
+	seekLast  = 2 * time.Second
 	// knockPatience is how long a worker that was lost may take to be reached again.
 	knockPatience = time.Second
 )
@@ -60,6 +59,7 @@ func (e *Engine) connect(ctx context.Context, o *Options) error {
 		}
 		if err != nil {
 			e.log.Warn("a spare worker is not there", slog.Any("error", err))
+			e.keeper.seek(e.hosts[i])
 		}
 	}
 	return nil
@@ -106,18 +106,23 @@ func (k *keeper) station(ctx context.Context, device int) error {
 	if err != nil {
 		return err
 	}
-	k.belong(t, parts)
+	k.belong(quarters{troop: t}, parts)
 	return nil
 }
 
-// belong notes that parts are of a troop; a stage's router is with it.
-func (k *keeper) belong(t *troop, parts []Part) {
+// belong notes where parts are; a stage's router is with it.
+func (k *keeper) belong(q quarters, parts []Part) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	note := func(p Part) {
+		if k.troops[p] = q.troop; q.troop == nil {
+			delete(k.troops, p)
+		}
+	}
 	for _, p := range parts {
-		k.troops[p] = t
+		note(p)
 		if p.Kind == StagePart {
-			k.troops[Part{Kind: RouterPart, Index: p.Index}] = t
+			note(Part{Kind: RouterPart, Index: p.Index})
 		}
 	}
 }
@@ -141,8 +146,8 @@ func (k *keeper) crews() (all []*troop) {
 	return all
 }
 
-// seat has an actor stand for a part of a troop, in its place.
-func (k *keeper) seat(t *troop, p Part, now uint64) error {
+// seatFar has an actor stand for a part of a troop, in its place.
+func (k *keeper) seatFar(t *troop, p Part, now uint64) error {
 	e := k.engine
 	lane := e.devices[t.device].lane
 	if p.Kind == ExpertPart {
@@ -151,9 +156,11 @@ func (k *keeper) seat(t *troop, p Part, now uint64) error {
 			return err
 		}
 		k.homes[p.Index][p.Expert] = t.device
+		delete(k.rooms, p)
 		k.send(p, pid)
 		return nil
 	}
+	k.retire(Part{Kind: RouterPart, Index: p.Index})
 	f := &farStage{seat: e.seats[p.Index], troop: t}
 	if e.count != nil {
 		f.count = e.count[p.Index]
@@ -162,7 +169,8 @@ func (k *keeper) seat(t *troop, p Part, now uint64) error {
 	if err != nil {
 		return err
 	}
-	k.takers[p.Index] = f
+	k.takers[p.Index], k.routers[p.Index] = f, nil
+	delete(k.rooms, p)
 	f.device.Store(int32(t.device))
 	lane.do(func() { t.actor.stages[uint32(p.Index)] = f })
 	k.follow(p.Index, pid)
@@ -212,6 +220,7 @@ func (e *Engine) lostHost(h *host, why error) {
 		}
 	}
 	k.mu.Unlock()
+	k.seek(h)
 	slices.SortFunc(deaths, func(a, b death) int { return comparePart(a.Part, b.Part) })
 	if len(deaths) > 0 {
 		k.note(deaths...)
@@ -235,7 +244,7 @@ func (k *keeper) respawnThere(p Part, now uint64) error {
 	if t.host.now() != t.session {
 		return ErrLost
 	}
-	ctx, cancel := k.patience(greetPatience)
+	ctx, cancel := k.patience(t.host.silence + greetPatience) // one that is silent is lost before
 	defer cancel()
 	return t.host.ask(ctx, func(session, number uint64) proto.Message {
 		return &wire.Revive{Session: session, Number: number, Crew: t.number, Part: p.wire(), Epoch: now}
@@ -255,126 +264,4 @@ func (k *keeper) patience(most time.Duration) (context.Context, context.CancelFu
 		}
 	}()
 	return ctx, cancel
-}
-
-// rehome opens what was lost with workers elsewhere, all of a troop together. It waits until there is a device.
-func (k *keeper) rehome(lost []Part, now uint64) error {
-	for len(lost) > 0 {
-		old := k.troopOf(lost[0])
-		parts := k.partsOf(old)
-		if err := k.move(old, parts, now); err != nil {
-			return err
-		}
-		lost = slices.DeleteFunc(lost, func(p Part) bool { return p.Kind == RouterPart || slices.Contains(parts, p) })
-	}
-	return nil
-}
-
-// partsOf lists the parts of a troop but for routers, which are with their stages.
-func (k *keeper) partsOf(t *troop) (parts []Part) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	for p, of := range k.troops {
-		if of == t && p.Kind != RouterPart {
-			parts = append(parts, p)
-		}
-	}
-	slices.SortFunc(parts, comparePart)
-	return parts
-}
-
-// move opens parts of a troop that is gone on another device, or on the same when its worker is back.
-func (k *keeper) move(old *troop, parts []Part, now uint64) error {
-	e := k.engine
-	for {
-		for _, device := range k.candidates(old) {
-			t, err := k.open(device, parts)
-			if err != nil {
-				e.log.Warn("a device does not take over what was lost", slog.Int("device", device), slog.Any("error", err))
-				continue
-			}
-			for _, p := range parts {
-				if err := k.seat(t, p, now); err != nil {
-					return err
-				}
-			}
-			k.belong(t, parts)
-			e.dismiss(old.post)
-			e.log.Info("taken over", slog.Int("parts", len(parts)), slog.String("worker", t.host.address))
-			return nil
-		}
-		select {
-		case <-k.quit:
-			return ErrStopped
-		case <-e.ended:
-			return e.reason
-		case <-time.After(againAfter):
-		}
-	}
-}
-
-func (k *keeper) open(device int, parts []Part) (*troop, error) {
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	go func() {
-		select {
-		case <-k.quit:
-			cancel()
-		case <-k.engine.ended:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
-	return k.engine.recruit(ctx, device, parts)
-}
-
-// candidates are the devices that may take over from a troop, best first: its own, if the worker is back; those that
-// have nothing to do; those that have least.
-func (k *keeper) candidates(old *troop) (devices []int) {
-	e := k.engine
-	k.knock()
-	load := make([]int, len(e.devices))
-	for _, t := range k.crews() {
-		load[t.device]++
-	}
-	for i, d := range e.devices {
-		if d.host != nil && d.host.now() != 0 {
-			devices = append(devices, i)
-		}
-	}
-	slices.SortStableFunc(devices, func(a, b int) int {
-		if (a == old.device) != (b == old.device) {
-			if a == old.device {
-				return -1
-			}
-			return 1
-		}
-		return load[a] - load[b]
-	})
-	return devices
-}
-
-// knock looks for workers that were lost, all at once.
-func (k *keeper) knock() {
-	var wg sync.WaitGroup
-	for _, h := range k.engine.hosts {
-		if h.now() != 0 {
-			continue
-		}
-		wg.Go(func() {
-			ctx, cancel := k.patience(knockPatience)
-			defer cancel()
-			if err := h.connect(ctx); err == nil {
-				k.engine.log.Info("worker is back", slog.String("worker", h.address))
-			}
-		})
-	}
-	wg.Wait()
-}
-
-// look looks for workers that were lost, to have them as spares.
-func (k *keeper) look() {
-	if !k.engine.over() {
-		k.knock()
-	}
 }

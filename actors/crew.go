@@ -31,7 +31,9 @@ type crew struct {
 	blocks  int
 	send    func(proto.Message) // to the head's post
 	gate    *gateActor
-	unload  func() error // gives the weights back
+	room    *room
+	device  uint32
+	living  contents
 }
 
 // gateActor takes what the head says of batches and sends back what becomes of them, on the lane of the crew.
@@ -44,7 +46,9 @@ type gateActor struct {
 	stages   map[int]*crewStage
 	experts  [][]*actor.PID // [layers][experts] that routers of the crew send to: here, or whoever stands for one elsewhere
 	living   map[expertKey]*actor.PID
-	end      func(error) // of the session
+	end      func(error)                                 // of the session
+	alive    func()                                      // a sign of life of the head
+	broken   func(reason any, stack []byte, message any) // told of a panic that ends the session
 }
 
 type expertKey struct{ layer, expert int }
@@ -140,11 +144,32 @@ func (w *Worker) place(o *Options, m *wire.Open) error {
 	return nil
 }
 
-func spansOf(p place.Plan) (spans []stages.Span) {
-	for _, s := range p.Stages {
-		spans = append(spans, s.Span)
+// contentsOf is what is to be opened.
+func contentsOf(m *wire.Open) (c contents) {
+	for _, s := range m.Stages {
+		c.stages = append(c.stages, located{int(s.GetStage()), stages.Span{Lo: int(s.GetLo()), Hi: int(s.GetHi())}})
 	}
-	return spans
+	for _, h := range m.Homes {
+		for _, x := range h.GetExperts() {
+			c.experts = append(c.experts, Part{ExpertPart, int(h.GetLayer()), int(x)})
+		}
+	}
+	return c
+}
+
+// fits refuses what a device has no memory for beside what is there. The caller has s.order.
+func (w *Worker) fits(s *session, m *wire.Open, o Options) error {
+	have := w.o.Devices[m.Device].Memory
+	if have == 0 {
+		return nil
+	}
+	all := contentsOf(m)
+	for _, k := range s.crews {
+		if k.device == m.Device {
+			all.stages, all.experts = append(all.stages, k.living.stages...), append(all.experts, k.living.experts...)
+		}
+	}
+	return o.room(all, have, fmt.Sprintf("device %d", m.Device))
 }
 
 // openCrew opens parts for a head. What was opened before an error is closed again.
@@ -153,20 +178,24 @@ func (w *Worker) openCrew(ctx context.Context, s *session, m *wire.Open) (*crew,
 	if err != nil {
 		return nil, err
 	}
+	if err := w.fits(s, m, o); err != nil {
+		return nil, err
+	}
 	post := w.o.Net.pid(s.address, m.Post)
 	plan := model.NewPlan(o.Model)
 	e := &Engine{log: o.Log, ended: make(chan struct{}), stopped: make(chan struct{}), system: w.o.Net.system, plan: plan}
 	e.epoch.Store(m.Epoch)
-	weights, unload, err := w.o.Load(ctx, spansOf(o.Placement), func(layer, expert int) bool { return o.Placement.Experts[layer][expert] >= 0 })
+	weights, unload, err := w.o.Load(ctx, contentsOf(m).spans(), func(layer, expert int) bool { return o.Placement.Experts[layer][expert] >= 0 })
 	if err != nil {
 		return nil, err
 	}
-	o.Weights = weights
-	k := &crew{Engine: e, unload: unload, number: m.Crew, options: o, blocks: int(m.Blocks), send: func(about proto.Message) { w.o.Net.carry(s.data.Load(), m.Crew, post, about) }}
+	k := &crew{Engine: e, number: m.Crew, device: m.Device, living: contentsOf(m), options: o, blocks: int(m.Blocks), send: func(about proto.Message) { w.o.Net.carry(s.data.Load(), m.Crew, post, about) }}
 	e.binder = newBinder(e, &k.options)
-	dev := &device{Device: o.Placement.Devices[0], lane: s.lane(int(m.Device))}
-	e.devices = append(e.devices, dev)
-	dev.lane.do(func() { err = dev.open(ctx, &k.options, plan, 0, e.binder) })
+	k.room = &room{lane: s.lane(int(m.Device)), unload: unload}
+	e.rooms.put(0, k.room)
+	k.room.lane.do(func() {
+		err = k.room.open(ctx, &k.options, plan, weights, o.Binding, o.Placement.Devices[0].KernelThreads(), contentsOf(m), e.binder)
+	})
 	if err == nil {
 		e.binder.adopt()
 		err = e.makeCredits(&k.options, plan)
@@ -183,27 +212,27 @@ func (w *Worker) openCrew(ctx context.Context, s *session, m *wire.Open) (*crew,
 
 // spawnAll spawns the gate, then experts, routers and stages, each after those it sends to.
 func (k *crew) spawnAll(w *Worker, s *session, m *wire.Open) error {
-	c, dev := k.options.Model, k.devices[0]
-	g := &gateActor{crew: k, ferry: newFerry(c, k.plan, k.send), policies: policies{}, stages: map[int]*crewStage{}, living: map[expertKey]*actor.PID{}, end: s.end}
+	c, lane := k.options.Model, k.room.lane
+	g := &gateActor{crew: k, ferry: newFerry(c, k.plan, k.send), policies: policies{}, stages: map[int]*crewStage{}, living: map[expertKey]*actor.PID{}, end: s.end, alive: s.alive}
 	for _, b := range k.credits {
 		g.slots = append(g.slots, &visit{credit: b})
 	}
 	k.gate = g
-	broken := func(reason any, stack []byte, _ any) {
+	g.broken = func(reason any, stack []byte, _ any) {
 		k.log.Error("panic", slog.String("actor", "gate"), slog.Any("panic", reason), slog.String("stack", string(stack)))
 		s.end(fmt.Errorf("BUG: crew %d: panic: %v", k.number, reason))
 	}
 	var err error
-	if g.self, err = k.spawn(w.o.Net.name(gateName(s.number, k.number)), g, dev.lane, broken); err != nil {
+	if g.self, err = k.spawn(w.o.Net.name(gateName(s.number, k.number)), g, lane, g.broken); err != nil {
 		return err
 	}
 	for layer, homes := range k.options.Placement.Experts {
 		pids := make([]*actor.PID, len(homes))
 		for x, home := range homes {
 			if home < 0 {
-				pids[x], err = k.spawn(k.name(fmt.Sprintf("far-%d.%d", layer, x)), &farExpert{layer, x, &g.ferry}, dev.lane, broken)
+				pids[x], err = k.spawn(k.name(fmt.Sprintf("far-%d.%d", layer, x)), &farExpert{layer, x, &g.ferry}, lane, g.broken)
 			} else {
-				pids[x], err = k.spawnPart(Part{ExpertPart, layer, x}, &expertActor{layer: layer, expert: x, on: dev, trace: g.turn}, 0)
+				pids[x], err = k.spawnPart(Part{ExpertPart, layer, x}, &expertActor{layer: layer, expert: x, on: k.room, trace: g.turn}, 0)
 				g.living[expertKey{layer, x}] = pids[x]
 			}
 			if err != nil {
@@ -218,7 +247,7 @@ func (k *crew) spawnAll(w *Worker, s *session, m *wire.Open) error {
 			return fmt.Errorf("stage %d stands twice", at)
 		}
 		st := &crewStage{router: &routerActor{probs: k.plan.Probs, experts: g.experts, observed: g.observe}}
-		st.actor = &stageActor{seat: &seat{index: at, span: k.options.Placement.Stages[i].Span, trace: g.turn}, stage: dev.stages[i], alone: k.alone(k.options.Placement.Stages[i].Span)}
+		st.actor = &stageActor{seat: &seat{index: at, span: k.options.Placement.Stages[i].Span, trace: g.turn}, stage: k.room.stages[at], alone: k.alone(k.options.Placement.Stages[i].Span)}
 		g.stages[at] = st
 		if st.routerPID, err = k.spawnPart(Part{Kind: RouterPart, Index: at}, st.router, 0); err != nil {
 			return err
@@ -249,7 +278,7 @@ func (k *crew) name(part string) string {
 
 // spawnPart spawns the actor of a part; the head hears of its death.
 func (k *crew) spawnPart(p Part, a actor.Actor, epoch uint64) (*actor.PID, error) {
-	return k.spawn(k.name(p.name(epoch)), a, k.devices[0].lane, func(reason any, stack []byte, message any) {
+	return k.spawn(k.name(p.name(epoch)), a, k.room.lane, func(reason any, stack []byte, message any) {
 		at := creditOf(message)
 		if s, ok := a.(*stageActor); ok && s.at != nil {
 			at = s.at
@@ -269,7 +298,7 @@ func (k *crew) spawnPart(p Part, a actor.Actor, epoch uint64) (*actor.PID, error
 // revive spawns a part anew that has died.
 func (k *crew) revive(p Part, epoch uint64) (err error) {
 	g := k.gate
-	k.devices[0].lane.do(func() {
+	k.room.lane.do(func() {
 		if epoch > k.epoch.Load() {
 			g.begin(epoch)
 		}
@@ -282,7 +311,7 @@ func (k *crew) revive(p Part, epoch uint64) (err error) {
 				return
 			}
 			var pid *actor.PID
-			if pid, err = k.respawn(g.living[key], p, &expertActor{layer: p.Index, expert: p.Expert, on: k.devices[0], trace: g.turn}, epoch); err == nil {
+			if pid, err = k.respawn(g.living[key], p, &expertActor{layer: p.Index, expert: p.Expert, on: k.room, trace: g.turn}, epoch); err == nil {
 				g.living[key], g.experts[p.Index][p.Expert] = pid, pid
 			}
 		case st == nil:
@@ -304,9 +333,35 @@ func (k *crew) respawn(old *actor.PID, p Part, a actor.Actor, epoch uint64) (*ac
 	return k.spawnPart(p, a, epoch)
 }
 
+// leave closes a part that is elsewhere from an epoch on.
+func (k *crew) leave(p Part, epoch uint64) (err error) {
+	g := k.gate
+	k.room.lane.do(func() {
+		if epoch > k.epoch.Load() {
+			g.begin(epoch)
+		}
+		key, st := expertKey{p.Index, p.Expert}, g.stages[p.Index]
+		switch {
+		case p.Kind == ExpertPart && g.living[key] != nil:
+			k.dismiss(g.living[key])
+			delete(g.living, key)
+			far := &farExpert{p.Index, p.Expert, &g.ferry}
+			g.experts[p.Index][p.Expert], err = k.spawn(k.name(fmt.Sprintf("far-%d.%d", p.Index, p.Expert)), far, k.room.lane, g.broken)
+			k.living.experts = slices.DeleteFunc(k.living.experts, func(x Part) bool { return x == p })
+		case p.Kind == StagePart && st != nil:
+			k.dismiss(st.pid)
+			k.dismiss(st.routerPID)
+			delete(g.stages, p.Index)
+			k.living.stages = slices.DeleteFunc(k.living.stages, func(l located) bool { return l.index == p.Index })
+			err = st.actor.stage.Empty()
+		}
+	})
+	return err
+}
+
 // kill has a part die at its next turn.
 func (k *crew) kill(p Part) {
-	k.devices[0].lane.do(func() {
+	k.room.lane.do(func() {
 		var pid *actor.PID
 		st := k.gate.stages[p.Index]
 		switch {
@@ -336,8 +391,6 @@ func (k *crew) close() error {
 	for _, c := range k.credits {
 		errs = append(errs, c.batch.Close())
 	}
-	for _, d := range k.devices {
-		d.lane.do(func() { errs = append(errs, d.close()) })
-	}
-	return errors.Join(append(errs, k.unload())...)
+	k.room.lane.do(func() { errs = append(errs, k.room.close()) })
+	return errors.Join(errs...)
 }

@@ -64,7 +64,9 @@ func (n *Net) closeDoorway() error {
 func (n *Net) carry(data *stream.Conn, number uint32, to *actor.PID, m proto.Message) {
 	switch {
 	case data != nil:
-		data.Send(number, m)
+		if !n.out.of(n.side(to)).takes(func() { data.Send(number, m) }) {
+			data.Send(number, m)
+		}
 	case n.local:
 		n.send(to, m)
 	}

@@ -25,6 +25,7 @@ type Engine struct {
 	log     *slog.Logger
 	system  *actor.ActorSystem
 	devices []*device
+	rooms   rooms
 	mu      sync.Mutex
 	actors  []*actor.PID   // in order of their start
 	alive   sync.WaitGroup // actors that have not stopped

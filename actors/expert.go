@@ -11,7 +11,7 @@ import (
 // moved, watched and rebuilt by itself.
 type expertActor struct {
 	layer, expert int
-	on            *device
+	on            *room
 	device        int
 	trace         Trace // may be nil
 }

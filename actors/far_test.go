@@ -10,6 +10,7 @@ import (
 
 	"troupe/internal/toy"
 	"troupe/kernels"
+	"troupe/model"
 	"troupe/stages"
 	"troupe/stages/place"
 )
@@ -17,14 +18,19 @@ import (
 // company is a head's side and workers in one process and one actor system.
 type company struct {
 	net     *Net
+	config  model.Config
 	workers []*Worker
 	w       stages.Weights
 }
 
 func newCompany(t *testing.T, w stages.Weights, workers int) *company {
+	return newCompanyOf(t, toy.Config(), w, workers)
+}
+
+func newCompanyOf(t *testing.T, config model.Config, w stages.Weights, workers int) *company {
 	t.Helper()
 	system := newSystem()
-	c := &company{net: newLocalNet(system, "head"), w: w}
+	c := &company{config: config, net: newLocalNet(system, "head"), w: w}
 	t.Cleanup(system.Shutdown)
 	for i := range workers {
 		c.workers = append(c.workers, c.hire(t, i))
@@ -35,7 +41,7 @@ func newCompany(t *testing.T, w stages.Weights, workers int) *company {
 // hire opens a worker.
 func (c *company) hire(t testing.TB, i int) *Worker {
 	t.Helper()
-	worker, err := NewWorker(WorkerOptions{Net: newLocalNet(c.net.system, address(i)), Model: toy.Config(), Load: c.load, Identity: "toy", Build: "test",
+	worker, err := NewWorker(WorkerOptions{Net: newLocalNet(c.net.system, address(i)), Model: c.config, Load: c.load, Identity: "toy", Build: "test",
 		Devices: []Offered{{Device: place.Device{Name: "cpu", Threads: 1}}, {Device: place.Device{Name: "cpu", Threads: 2}}},
 		Log:     slog.New(slog.NewTextHandler(t.Output(), nil))})
 	if err != nil {

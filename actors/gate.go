@@ -6,11 +6,15 @@ import (
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
+	"google.golang.org/protobuf/proto"
 
 	"troupe/actors/internal/wire"
 )
 
 func (g *gateActor) Receive(c actor.Context) {
+	if _, sent := c.Message().(proto.Message); sent {
+		g.alive()
+	}
 	switch m := c.Message().(type) {
 	case *wire.Rows:
 		g.visited(m.Slot, m.Epoch, func(v *visit) {

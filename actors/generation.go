@@ -15,18 +15,19 @@ import (
 // compile has every device compile a generation, off its lane.
 func (b *binder) compile(bs stages.Bindings) (generation, error) {
 	b.last++
-	g := generation{number: b.last, programs: make([]*stages.Program, len(b.engine.devices))}
-	errs := make([]error, len(b.engine.devices))
+	rooms := b.engine.rooms.all()
+	g := generation{number: b.last, Bindings: bs, programs: make([]*stages.Program, len(rooms))}
+	errs := make([]error, len(rooms))
 	b.aside(func() {
 		var wg sync.WaitGroup
-		for i, d := range b.engine.devices {
-			if d.libs != nil {
-				wg.Go(func() { g.programs[i], errs[i] = d.libs.Compile(g.number, bs) })
+		for i, r := range rooms {
+			if r != nil {
+				wg.Go(func() { g.programs[i], errs[i] = r.libs.Compile(g.number, bs) })
 			}
 		}
 		wg.Wait()
 	})
-	if err := firstOf(errs); err != nil {
+	if err := firstOf(rooms, errs); err != nil {
 		b.release(g)
 		return generation{}, err
 	}
@@ -34,10 +35,10 @@ func (b *binder) compile(bs stages.Bindings) (generation, error) {
 }
 
 // firstOf is the first error: a library is mostly missing on all devices for the same reason.
-func firstOf(errs []error) error {
+func firstOf(rooms []*room, errs []error) error {
 	for i, err := range errs {
 		if err != nil {
-			return fmt.Errorf("actors: device %d: %w", i, err)
+			return fmt.Errorf("actors: device %d: %w", rooms[i].device, err)
 		}
 	}
 	return nil
@@ -45,7 +46,7 @@ func firstOf(errs []error) error {
 
 // bind gives every lane its program, and then has new batches belong to the generation.
 func (b *binder) bind(g generation, serve kernels.Binding) {
-	b.lanes(func(i int, d *device) { d.libs.Programs().Install(g.programs[i]) })
+	b.lanes(func(r *room) { r.libs.Programs().Install(g.of(r.index)) })
 	b.live, b.current, b.next = append(b.live, g), g.number, 0
 	b.suspects.serving(g.number, serve.String(), g.serving())
 	b.ledger.bind(g.number)
@@ -62,13 +63,9 @@ func (b *binder) begin(bs stages.Bindings) error {
 
 // adopt takes over what opening the devices has compiled.
 func (b *binder) adopt() {
-	var g generation
-	for _, d := range b.engine.devices {
-		var first *stages.Program
-		if d.libs != nil {
-			first = d.libs.First()
-		}
-		g.programs = append(g.programs, first)
+	g := generation{Bindings: stages.Bindings{Serve: b.serve, Verify: b.options.VerifyFraction}}
+	for _, r := range b.engine.rooms.all() {
+		g.programs = append(g.programs, r.libs.First())
 	}
 	b.live = append(b.live, g)
 	b.suspects.serving(0, b.serve.String(), g.serving())
@@ -91,19 +88,19 @@ func (b *binder) drop() {
 		at := slices.IndexFunc(b.live, func(g generation) bool { return g.number == number })
 		g := b.live[at]
 		b.live = slices.Delete(b.live, at, at+1)
-		b.lanes(func(i int, d *device) { d.libs.Programs().Drop(g.programs[i]) })
+		b.lanes(func(r *room) { r.libs.Programs().Drop(g.of(r.index)) })
 		b.release(g)
 	}
 }
 
 // release gives back programs that no lane has.
 func (b *binder) release(g generation) {
-	errs := make([]error, len(g.programs))
+	rooms, errs := b.engine.rooms.all(), make([]error, len(g.programs))
 	b.aside(func() {
 		var wg sync.WaitGroup
 		for i, p := range g.programs {
 			if p != nil {
-				wg.Go(func() { errs[i] = b.engine.devices[i].libs.Release(p) })
+				wg.Go(func() { errs[i] = rooms[i].libs.Release(p) })
 			}
 		}
 		wg.Wait()
@@ -113,19 +110,37 @@ func (b *binder) release(g generation) {
 	}
 }
 
-// lanes does something on the lane of every device that has libraries here.
-func (b *binder) lanes(f func(i int, d *device)) {
-	b.engine.lanes(func(i int, d *device) {
-		if d.libs != nil {
-			f(i, d)
+// lanes does something with every room, each on its lane, and waits for it.
+func (b *binder) lanes(f func(r *room)) {
+	var wg sync.WaitGroup
+	for _, r := range b.engine.rooms.all() {
+		if r != nil {
+			wg.Go(func() { r.lane.do(func() { f(r) }) })
 		}
-	})
+	}
+	wg.Wait()
+}
+
+// of is the program of a room, nil if there is none.
+func (g *generation) of(room int) *stages.Program {
+	if room >= len(g.programs) {
+		return nil
+	}
+	return g.programs[room]
+}
+
+// put notes the program of a room.
+func (g *generation) put(room int, p *stages.Program) {
+	for len(g.programs) <= room {
+		g.programs = append(g.programs, nil)
+	}
+	g.programs[room] = p
 }
 
 // tally adds up what comparing has shown on all devices in the current generation.
 func (b *binder) tally() (all stages.Tally) {
-	tallies := make([]stages.Tally, len(b.engine.devices))
-	b.lanes(func(i int, d *device) { tallies[i] = d.libs.Programs().Tally(b.current) })
+	tallies := make([]stages.Tally, len(b.engine.rooms.all()))
+	b.lanes(func(r *room) { tallies[r.index] = r.libs.Programs().Tally(b.current) })
 	for _, t := range tallies {
 		all.Add(t)
 	}

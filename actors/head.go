@@ -20,6 +20,8 @@ type headActor struct {
 	away    []*credit    // in flight, in the order in which they left
 	credits int          // all there are
 	mend    *mending     // nil: nothing is lost
+	moves   []func()     // tell of moves that are over
+	lacks   error        // why nothing can be computed until a restart; nil: it can
 	reaper  *reaper      // nil: nobody is to die
 	streams map[sched.ID]*Stream
 	events  []sched.Event // used again and again
@@ -45,6 +47,8 @@ func (h *headActor) Receive(c actor.Context) {
 		h.failed(m.credit)
 	case *restart:
 		h.restart(m)
+	case *short:
+		h.short(m.why)
 	case *inquire:
 		m.reply <- h.stats()
 		return // nothing has changed
@@ -52,6 +56,9 @@ func (h *headActor) Receive(c actor.Context) {
 		h.leaving = m.home
 		for _, s := range h.streams {
 			h.cancel(s)
+		}
+		if h.lacks != nil {
+			h.failAll(ErrStopped)
 		}
 	default:
 		return
@@ -72,6 +79,7 @@ func (h *headActor) drawn(c *credit) {
 		h.engine.binder.ledger.land(c.batch.Generation, true)
 		h.events = h.sched.Commit(c.batch, h.events)
 		h.home = append(h.home, c)
+		h.moved()
 		h.reaper.reap(h.sched.Tokens())
 	}
 }
@@ -95,11 +103,15 @@ func (h *headActor) fail(c *credit) {
 	h.engine.binder.ledger.land(c.batch.Generation, false)
 	h.events = h.sched.Fail(c.batch, c.err, h.events)
 	h.home = append(h.home, c)
+	h.moved()
 }
 
 func (h *headActor) submit(m *submit) error {
 	if h.leaving != nil {
 		return ErrStopped
+	}
+	if h.lacks != nil && h.engine.keeper.options.OnLoss == FailOnLoss {
+		return h.lacks
 	}
 	id, err := h.sched.Submit(m.request)
 	if err != nil {
@@ -139,7 +151,7 @@ func (h *headActor) send(c actor.Context) {
 	if h.epoch == h.engine.epoch.Load() && (h.mend == nil || h.mended(c)) {
 		h.fill(c)
 	}
-	if h.leaving != nil && !h.left && h.mend == nil && len(h.home) == h.credits {
+	if h.leaving != nil && !h.left && (h.mend == nil || h.lacks != nil) && len(h.home) == h.credits {
 		close(h.leaving)
 		h.left = true
 	}

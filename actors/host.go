@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	// beatEvery is the time between two signs of life.
+	// beatEvery is the time between two signs of life, at most.
 	beatEvery = 200 * time.Millisecond
 	// defaultSilence is after how long without one a side is taken for lost.
 	defaultSilence = 3 * time.Second
@@ -51,7 +51,8 @@ type host struct {
 	ended   chan struct{} // closed when the session ends
 	why     error         // it ended; nil while it lasts
 	leaving atomic.Bool   // this side ends it
-	heard   atomic.Int64  // last sign of life, nanoseconds since epoch
+	signs   atomic.Int64  // of life since the last turn of watch
+	heard   atomic.Int64  // the last one, nanoseconds since epoch
 }
 
 // ErrLost is why a part on a worker is gone.
@@ -65,7 +66,7 @@ type deskActor struct {
 
 func (d *deskActor) Receive(c actor.Context) {
 	h := d.host
-	switch m := c.Message().(type) {
+	switch m := h.net.arrived(h.address, c).(type) {
 	case *wire.Welcome, *wire.Refused:
 		select {
 		case d.welcome <- m.(proto.Message):
@@ -75,7 +76,7 @@ func (d *deskActor) Receive(c actor.Context) {
 			}
 		}
 	case *wire.Beat:
-		h.heard.Store(int64(time.Since(epoch)))
+		h.alive()
 	case *wire.Bye:
 		h.lose(c.Self(), fmt.Errorf("it says: %s", m.Reason))
 	case *wire.Done:
@@ -103,13 +104,19 @@ func (h *host) connect(ctx context.Context) error {
 	defer h.mu.Unlock()
 	h.session, h.desk, h.offers, h.forget, h.data = g.Session, g.pid, g.Offers, g.forget, data
 	h.asked, h.ended, h.why = map[uint64]chan error{}, make(chan struct{}), nil
-	h.heard.Store(int64(time.Since(epoch)))
+	h.alive()
 	g.desk.welcome <- g.Welcome // from now on a refusal ends the session
 	go h.watch(g.pid, g.Session, g.lost, h.ended)
 	if data != nil {
 		data.Start()
 	}
 	return nil
+}
+
+// alive notes a sign of life.
+func (h *host) alive() {
+	h.signs.Add(1)
+	h.heard.Store(int64(time.Since(epoch)))
 }
 
 // self is this process, for people.
@@ -121,11 +128,14 @@ func self() string {
 	return fmt.Sprintf("%s, process %d", words(name), os.Getpid())
 }
 
-// watch sends signs of life and ends the session when none come back, or the connection ends.
+// watch sends signs of life and ends the session when none come back, or the connection ends. Silence is counted in
+// its own turns: when it is this process that has been stopped for a while, nobody else is to blame.
 func (h *host) watch(desk *actor.PID, session uint64, lost, ended <-chan struct{}) {
-	tick := time.NewTicker(beatEvery)
+	every := beat(h.silence)
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	door := h.net.pid(h.address, doorName)
+	quiet := time.Duration(0)
 	for number := uint64(1); ; number++ {
 		select {
 		case <-ended:
@@ -134,18 +144,30 @@ func (h *host) watch(desk *actor.PID, session uint64, lost, ended <-chan struct{
 			h.lose(desk, errors.New("the connection ended"))
 			return
 		case <-tick.C:
-			if quiet := time.Since(epoch) - time.Duration(h.heard.Load()); quiet > h.silence {
-				h.lose(desk, fmt.Errorf("silent for %v", quiet.Round(time.Millisecond)))
+			if h.signs.Swap(0) > 0 {
+				quiet = 0
+			}
+			if quiet > h.silence {
+				h.lose(desk, fmt.Errorf("silent for %v", quiet))
 				return
 			}
+			quiet += every
 			h.net.send(door, &wire.Beat{Session: session, Number: number})
 		}
 	}
 }
 
+// beat is the time between two signs of life, for a side that takes the other one for lost after so long a silence.
+func beat(silence time.Duration) time.Duration {
+	return max(time.Millisecond, min(beatEvery, silence/10))
+}
+
 // lose ends the session of a desk.
 func (h *host) lose(desk *actor.PID, why error) {
+	session := h.now()
 	if h.end(desk, why) && !h.leaving.Load() {
+		// One that was silent and comes back is not to wait until it finds this side silent.
+		h.net.send(h.net.pid(h.address, doorName), &wire.Bye{Session: session, Reason: words(why.Error())})
 		h.gone(h, why)
 	}
 }

@@ -25,20 +25,27 @@ type keeper struct {
 	routers []*routerActor // by stage; nil: on a worker
 	takers  []taker        // by stage
 	homes   [][]int        // [layers][experts] device
+	rooms   map[Part]*room // of stages and experts in this process
 
 	mu        sync.Mutex
 	pids      map[Part]*actor.PID
 	troops    map[Part]*troop  // of parts on workers
 	injuries  map[Part]*Injury // on their way to workers
 	dead      []death          // not yet taken care of
+	moving    *move            // under way; the goroutine's
+	missing   error            // why the company is not complete; nil: it is
 	wake      chan struct{}
+	back      chan struct{} // a worker is back
+	commands  chan func()
+	seekers   sync.WaitGroup
+	stopped   bool          // no more are sent out
 	quit      chan struct{} // closed to end it
 	done      chan struct{} // closed when it has ended
 	chronicle chronicle
 }
 
 func newKeeper(e *Engine, o *Options) *keeper {
-	return &keeper{engine: e, options: o, pids: map[Part]*actor.PID{}, troops: map[Part]*troop{}, injuries: map[Part]*Injury{}, wake: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{})}
+	return &keeper{engine: e, options: o, pids: map[Part]*actor.PID{}, rooms: map[Part]*room{}, troops: map[Part]*troop{}, injuries: map[Part]*Injury{}, wake: make(chan struct{}, 1), back: make(chan struct{}, 1), commands: make(chan func()), quit: make(chan struct{}), done: make(chan struct{})}
 }
 
 // spawn starts the actor of a part, in an epoch.
@@ -116,14 +123,12 @@ func (k *keeper) kill(p Part, by *Injury) bool {
 
 func (k *keeper) run() {
 	defer close(k.done)
-	look := time.NewTicker(lookEvery)
-	defer look.Stop()
 	for {
 		select {
 		case <-k.wake:
 			k.mend()
-		case <-look.C:
-			k.look()
+		case f := <-k.commands:
+			f()
 		case <-k.quit:
 			return
 		}
@@ -134,6 +139,10 @@ func (k *keeper) run() {
 func (k *keeper) stop() {
 	close(k.quit)
 	<-k.done
+	k.mu.Lock()
+	k.stopped = true
+	k.mu.Unlock()
+	k.seekers.Wait()
 }
 
 // mend makes the company complete again.
@@ -143,7 +152,21 @@ func (k *keeper) mend() {
 	if len(dead) == 0 || e.over() {
 		return
 	}
-	now := e.epoch.Add(1) // from here on messages of earlier epochs are dropped
+	now := k.begin()
+	// No turn of an earlier epoch is under way here any more, so nobody else dies of one.
+	dead = append(dead, k.take()...)
+	if err := k.replace(dead, now); err != nil {
+		e.finish(err)
+		return
+	}
+	k.complete()
+	e.tell(&restart{epoch: now, deaths: dead, stages: k.stages()})
+}
+
+// begin begins an epoch: messages of earlier ones are dropped from here on, and nothing of them is at work here any more.
+func (k *keeper) begin() (now uint64) {
+	e := k.engine
+	now = e.epoch.Add(1)
 	e.lanes(func(i int, _ *device) {
 		for at, s := range e.seats {
 			if int(s.device.Load()) == i {
@@ -156,13 +179,7 @@ func (k *keeper) mend() {
 			}
 		}
 	})
-	// No turn of an earlier epoch is under way here any more, so nobody else dies of one.
-	dead = append(dead, k.take()...)
-	if err := k.replace(dead, now); err != nil {
-		e.finish(err)
-		return
-	}
-	e.tell(&restart{epoch: now, deaths: dead, stages: k.stages()})
+	return now
 }
 
 // stages are the actors of all stages.
@@ -265,6 +282,15 @@ func (e *Engine) seatOf(layer int) *seat {
 	return e.seats[i]
 }
 
+// retire stops the actor of a part that has none here any more.
+func (k *keeper) retire(p Part) {
+	k.mu.Lock()
+	old := k.pids[p]
+	delete(k.pids, p)
+	k.mu.Unlock()
+	k.engine.dismiss(old)
+}
+
 func (k *keeper) respawn(p Part, now uint64, a actor.Actor, on actor.Dispatcher) (*actor.PID, error) {
 	k.mu.Lock()
 	old := k.pids[p]
@@ -286,7 +312,7 @@ func (e *Engine) dismiss(old *actor.PID) {
 // expert makes the actor of an expert.
 func (k *keeper) expert(layer, x int) *expertActor {
 	home := k.homes[layer][x]
-	return &expertActor{layer: layer, expert: x, on: k.engine.devices[home], device: home, trace: k.options.Trace}
+	return &expertActor{layer: layer, expert: x, on: k.rooms[Part{ExpertPart, layer, x}], device: home, trace: k.options.Trace}
 }
 
 // parts lists all of them, stages first, in a fixed order.

@@ -20,6 +20,7 @@ const mostDeaths = 3
 type mending struct {
 	Recovery
 	deaths   []death
+	moves    []*restart
 	torn     []bool        // by stage: its cache is not complete
 	lost     []*credit     // batches to send again, oldest first
 	spans    []replaySpan  // still to be replayed; the first is under way
@@ -33,7 +34,7 @@ type replaySpan struct{ enter, until int }
 
 // restart begins a recovery, or begins it again when a part has died in the middle of one.
 func (h *headActor) restart(m *restart) {
-	h.epoch, h.stages = m.epoch, m.stages
+	h.epoch, h.stages, h.lacks = m.epoch, m.stages, nil
 	d := h.mend
 	if d == nil {
 		d = &mending{torn: make([]bool, len(h.stages))}
@@ -41,6 +42,14 @@ func (h *headActor) restart(m *restart) {
 	}
 	d.deaths = append(d.deaths, m.deaths...)
 	h.blame(m.deaths)
+	if m.done != nil {
+		d.moves = append(d.moves, m)
+	}
+	for _, p := range m.moved {
+		if p.Kind == StagePart {
+			d.torn[p.Index] = true
+		}
+	}
 	for _, death := range m.deaths {
 		if death.Part.Kind == StagePart {
 			d.torn[death.Part.Index] = true
@@ -153,6 +162,12 @@ func (h *headActor) mended(c actor.Context) bool {
 	d.Resent += len(d.lost)
 	h.engine.keeper.chronicle.add(d)
 	h.tellMended(d)
+	for _, m := range d.moves {
+		h.moves = append(h.moves, func() { m.done <- d.Recovery })
+	}
+	if len(d.lost) == 0 {
+		h.moved()
+	}
 	h.mend = nil
 	return true
 }
@@ -186,16 +201,30 @@ func (h *headActor) replayHome(c *credit, err error) {
 	d.idle = append(d.idle, c)
 }
 
+// moved tells of moves that they are over: not before a batch has come home, so that moves one after the other hold
+// nobody up for ever.
+func (h *headActor) moved() {
+	for _, tell := range h.moves {
+		tell()
+	}
+	h.moves = h.moves[:0]
+}
+
 func remove(list []*credit, c *credit) []*credit {
 	i := slices.Index(list, c)
 	return slices.Delete(list, i, i+1)
 }
 
 func (h *headActor) tellMended(d *mending) {
-	var parts []string
+	var parts, moved []string
+	for _, m := range d.moves {
+		for _, p := range m.moved {
+			moved = append(moved, p.String())
+		}
+	}
 	for _, x := range d.Deaths {
 		parts = append(parts, x.Part.String())
 	}
-	h.engine.log.Info("recovered", slog.Any("parts", parts), slog.Duration("after", d.Recovered.Round(time.Microsecond)),
+	h.engine.log.Info("recovered", slog.Any("parts", parts), slog.Any("moved", moved), slog.Duration("after", d.Recovered.Round(time.Microsecond)),
 		slog.Int("rows computed again", d.Replayed), slog.Int("batches sent again", d.Resent), slog.Int("given up", d.GivenUp))
 }

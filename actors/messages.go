@@ -2,6 +2,7 @@ package actors
 
 import (
 	"sync/atomic"
+	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
@@ -21,7 +22,8 @@ import (
 //	stage → next stage    pass
 //	last stage → head     drawn     the credit returns
 //	stage → head          failed    the credit returns
-//	keeper → head         restart   who died is back: a new epoch
+//	keeper → head         restart   who died is back, or who moved in his new place: a new epoch
+//	keeper → head         short     nobody can take what was lost
 //	head → any part       die       as a trial
 //
 // Pass, ask, answer, work and part are of an epoch; those of an earlier one are dropped by whoever receives them, and
@@ -66,7 +68,10 @@ type die struct{ injury *Injury }
 // restart comes from the keeper when the company is complete again: nothing of an earlier epoch is computed any more.
 type restart struct {
 	epoch  uint64
+	at     time.Duration // since epoch: when it began, without deaths
 	deaths []death
+	moved  []Part
+	done   chan Recovery // told when all is on its way again, if it is a move; room for one
 	stages []*actor.PID
 }
 

@@ -20,6 +20,8 @@ type Net struct {
 	close   func(ctx context.Context) error
 	data    doorway // for batches
 
+	in, out troubles // of links, on purpose
+
 	mu   sync.Mutex
 	lost map[string]map[*watcher]struct{} // who wants to know of lost connections, by address
 }
@@ -55,12 +57,27 @@ func (n *Net) name(name string) string {
 
 // send sends a message to another side. What cannot be delivered is lost without a word.
 func (n *Net) send(to *actor.PID, m proto.Message) {
+	if !n.out.of(n.side(to)).takes(func() { n.pass(to, m) }) {
+		n.pass(to, m)
+	}
+}
+
+// pass is send once the link lets the message pass.
+func (n *Net) pass(to *actor.PID, m proto.Message) {
 	if n.world == nil {
 		n.system.Root.Send(to, m)
 		return
 	}
-	address, _, _ := strings.Cut(to.Id, "/")
-	n.world.Carry(n.address, address, parcelOf(m), func() { n.system.Root.Send(to, m) })
+	n.world.Carry(n.address, n.side(to), parcelOf(m), func() { n.system.Root.Send(to, m) })
+}
+
+// side is the address of the side where an actor is.
+func (n *Net) side(pid *actor.PID) string {
+	if n.local {
+		address, _, _ := strings.Cut(pid.Id, "/")
+		return address
+	}
+	return pid.Address
 }
 
 // watch has a function told when the connection to an address ends, until the returned one is called. It must not wait.

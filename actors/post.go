@@ -46,6 +46,7 @@ func (s *farStage) Receive(c actor.Context) {
 		return
 	}
 	s.enter(m.credit)
+	m.batch.Open() // now, as experts here may compute for it on several lanes at a time
 	s.away = append(s.away, departed{m.credit, time.Since(epoch)})
 	observe := !m.replay && (s.count != nil || m.batch.Traced())
 	s.troop.ferry.pass(m.credit, s.index, s.span, observe, s.trace != nil)
@@ -71,7 +72,7 @@ type postActor struct {
 func (p *postActor) Receive(c actor.Context) {
 	var err error
 	t := p.troop
-	switch m := c.Message().(type) {
+	switch m := p.message(c).(type) {
 	case *wire.Rows:
 		if b := p.holder(m.Slot, m.Epoch, m.Field); b != nil {
 			err = t.ferry.unload(b, m)
@@ -106,6 +107,19 @@ func (p *postActor) Receive(c actor.Context) {
 	}
 }
 
+// message is the one at hand; nil for one that is lost or late on purpose.
+func (p *postActor) message(c actor.Context) any {
+	if m, ours := c.Message().(*part); ours {
+		return m
+	}
+	h := p.troop.host
+	m := h.net.arrived(h.address, c)
+	if _, sent := m.(proto.Message); sent && h.now() == p.troop.session {
+		h.alive() // signs of their own may wait behind much else
+	}
+	return m
+}
+
 // holder is the batch that rows of a field belong to.
 func (p *postActor) holder(slot uint32, epoch uint64, field wire.Field) *credit {
 	if field == wire.Field_OUTPUT {
@@ -128,7 +142,6 @@ func (p *postActor) work(c actor.Context, b *credit, m *wire.Work) error {
 	if int(m.Layer) >= len(k.experts) || int(m.Expert) >= len(k.experts[m.Layer]) {
 		return fmt.Errorf("work of expert %d of layer %d: there are none", m.Expert, m.Layer)
 	}
-	b.batch.Open()
 	return p.troop.ferry.work(c, b, m, k.experts[m.Layer][m.Expert])
 }
 

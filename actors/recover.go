@@ -22,14 +22,13 @@ func (b *binder) judge(r report) {
 	if b.engine.over() {
 		return
 	}
-	for i, d := range b.engine.devices {
-		if d.libs == nil {
-			continue
-		}
-		if i == r.device {
-			d.libs.GiveUp(r.Report)
-		} else if r.Wrong() {
-			d.libs.Distrust(r.Library)
+	for i, room := range b.engine.rooms.all() {
+		switch {
+		case room == nil:
+		case i == r.room:
+			room.libs.GiveUp(r.Report)
+		case r.Wrong():
+			room.libs.Distrust(r.Library)
 		}
 	}
 	b.announce(r)
@@ -51,14 +50,18 @@ func (b *binder) judge(r report) {
 		b.goBack(reasonOf(r.Report).Error(), b.suspects.first(r.Library))
 	case r.Role == stages.Serving && current:
 		b.fault(r)
-	case r.Err != nil && b.uses(r.device, r.Library):
+	case r.Err != nil && b.uses(r.room, r.Library):
 		b.refresh(r)
 	}
 }
 
-// uses tells whether a device's current program has a library.
-func (b *binder) uses(device int, library string) bool {
-	return len(b.live) > 0 && b.live[len(b.live)-1].programs[device].Uses(library)
+// uses tells whether a room's current program has a library.
+func (b *binder) uses(room int, library string) bool {
+	if len(b.live) == 0 {
+		return false
+	}
+	p := b.live[len(b.live)-1].of(room)
+	return p != nil && p.Uses(library)
 }
 
 func reasonOf(r stages.Report) error {

@@ -46,8 +46,12 @@ type Options struct {
 	NoJournal bool
 	// Net reaches the workers that have devices of the placement; nil: none has. It is the caller's.
 	Net *Net
-	// Spare are devices of workers that have nothing to do yet: they take over what others lose.
+	// Spare are devices that have nothing to do yet: they take over what others lose.
 	Spare []place.Device
+	// Load opens weights for parts that come to this process later; nil: Weights has them all.
+	Load Load
+	// OnLoss is what becomes of requests when no device can take what was lost with a worker.
+	OnLoss OnLoss
 	// Identity is that of the checkpoint, and Build the version of the program: workers must have the same.
 	Identity, Build string
 	// Silence is after how long without a sign of life a worker is taken for lost. 0: 3 s.
@@ -99,7 +103,7 @@ func Start(ctx context.Context, o Options) (*Engine, error) {
 		err = e.makeJournals(&o)
 	}
 	if err == nil {
-		err = e.spawnAll(&o, plan, scheduler)
+		err = e.spawnAll(&o, scheduler)
 	}
 	if back := e.binder.back; back != nil {
 		e.log.Info("lent libraries have built-in ones behind them", slog.String("binding", o.Binding.String()), slog.String("behind", back.String()))
@@ -156,15 +160,22 @@ func (e *Engine) openDevices(ctx context.Context, o *Options, plan model.Plan) e
 	defer cancel()
 	errs := make([]error, len(o.Placement.Devices))
 	var wg sync.WaitGroup
-	for i, d := range slices.Concat(o.Placement.Devices, o.Spare) {
+	for i, d := range slices.Concat(o.Placement.Devices, o.Spare, e.idle(o)) {
 		e.devices = append(e.devices, &device{Device: d, lane: o.newLane(i), host: e.host(d.Host)})
 	}
 	for i, dev := range e.devices[:len(o.Placement.Devices)] {
+		r := &room{device: i, lane: dev.lane}
+		if dev.host == nil {
+			r.index = e.rooms.free()
+			e.rooms.put(r.index, r)
+		}
 		wg.Go(func() {
 			if dev.host != nil {
 				errs[i] = e.keeper.station(ctx, i)
 			} else {
-				dev.lane.do(func() { errs[i] = dev.open(ctx, o, plan, i, e.binder) })
+				dev.lane.do(func() {
+					errs[i] = r.open(ctx, o, plan, o.Weights, o.Binding, dev.KernelThreads(), on(o.Placement, i), e.binder)
+				})
 			}
 			if errs[i] != nil {
 				cancel() // the others need not go on
@@ -220,17 +231,13 @@ func (e *Engine) makeSeats(o *Options) {
 }
 
 // spawnAll spawns the actors, each after those it sends to.
-func (e *Engine) spawnAll(o *Options, plan model.Plan, scheduler *sched.Scheduler) error {
-	k := e.keeper
+func (e *Engine) spawnAll(o *Options, scheduler *sched.Scheduler) error {
 	if err := e.spawnExperts(); err != nil {
 		return err
 	}
 	for i := len(e.seats) - 1; i >= 0; i-- {
-		if err := e.spawnStage(o, plan, i); err != nil {
+		if err := e.spawnStage(i); err != nil {
 			return err
-		}
-		if i > 0 {
-			e.seats[i-1].next = k.pids[Part{Kind: StagePart, Index: i}]
 		}
 	}
 	// On the lane of the first stage, so that one stream on one device never crosses threads.
@@ -241,25 +248,14 @@ func (e *Engine) spawnAll(o *Options, plan model.Plan, scheduler *sched.Schedule
 }
 
 // spawnStage spawns a stage with its router, or what stands for it.
-func (e *Engine) spawnStage(o *Options, plan model.Plan, i int) error {
+func (e *Engine) spawnStage(i int) error {
 	k, s := e.keeper, e.seats[i]
 	s.before, s.behind = e.journals[i], e.journals[i+1]
-	on, p := e.devices[s.device.Load()], Part{Kind: StagePart, Index: i}
+	p := Part{Kind: StagePart, Index: i}
 	if t := k.troops[p]; t != nil {
-		return k.seat(t, p, 0)
+		return k.seatFar(t, p, 0)
 	}
-	k.routers[i] = &routerActor{probs: plan.Probs, experts: k.experts, look: o.Look}
-	if e.count != nil {
-		k.routers[i].count = e.count[i]
-	}
-	r, err := k.spawn(Part{Kind: RouterPart, Index: i}, 0, k.routers[i], on.lane)
-	if err != nil {
-		return err
-	}
-	st := &stageActor{seat: s, stage: on.stages[i], router: r, alone: k.alone(s)}
-	k.takers[i] = st
-	_, err = k.spawn(p, 0, st, on.lane)
-	return err
+	return k.seatStage(e.roomOf(int(s.device.Load())), p, 0)
 }
 
 // spawnExperts spawns one actor for each expert of each layer, on the lane of its home.
@@ -270,16 +266,14 @@ func (e *Engine) spawnExperts() error {
 		for x, home := range homes {
 			p := Part{ExpertPart, layer, x}
 			if t := k.troops[p]; t != nil {
-				if err := k.seat(t, p, 0); err != nil {
+				if err := k.seatFar(t, p, 0); err != nil {
 					return err
 				}
 				continue
 			}
-			pid, err := k.spawn(p, 0, k.expert(layer, x), e.devices[home].lane)
-			if err != nil {
+			if err := k.seatExpert(e.roomOf(home), p, 0); err != nil {
 				return err
 			}
-			k.experts[layer][x] = pid
 		}
 	}
 	return nil

@@ -66,8 +66,8 @@ func (e *Engine) Kernels(ctx context.Context) (KernelStatus, error) {
 
 // counters are those of all devices.
 func (b *binder) counters() []stages.Counters {
-	each := make([][]stages.Counters, len(b.engine.devices))
-	b.lanes(func(i int, d *device) { each[i] = d.libs.Programs().Counters() })
+	each := make([][]stages.Counters, len(b.engine.rooms.all()))
+	b.lanes(func(r *room) { each[r.index] = r.libs.Programs().Counters() })
 	return slices.Concat(each...)
 }
 

@@ -64,10 +64,13 @@ func (e *Engine) giveBack() error {
 			errs = append(errs, j.Close())
 		}
 	}
+	for _, r := range e.rooms.all() {
+		if r != nil {
+			r.lane.do(func() { errs = append(errs, r.close()) })
+		}
+	}
 	for i := len(e.devices) - 1; i >= 0; i-- {
-		d := e.devices[i]
-		d.lane.do(func() { errs = append(errs, d.close()) })
-		d.lane.stop()
+		e.devices[i].lane.stop()
 	}
 	if e.keeper.options.Net == nil {
 		e.system.Shutdown()

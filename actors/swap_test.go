@@ -453,8 +453,8 @@ func TestThousandSwaps(t *testing.T) {
 			done := make(chan struct{})
 			if err := e.binder.ask(t.Context(), func() {
 				kernels, live = 0, len(e.binder.live)
-				for _, d := range e.devices {
-					kernels += d.libs.Held()
+				for _, r := range e.rooms.all() {
+					kernels += r.libs.Held()
 				}
 				entries = len(e.binder.records) + len(e.binder.warmed) + len(e.binder.ledger.live)
 				close(done)

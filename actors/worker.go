@@ -72,8 +72,8 @@ type session struct {
 	forget  func()                      // no more of the connection
 	data    atomic.Pointer[stream.Conn] // for batches; nil: none yet, or they go over the link
 
+	signs atomic.Int64 // of life of the head, since the last turn of watch
 	mu    sync.Mutex
-	heard time.Duration // since epoch
 	// answers are those to the latest questions, by number; nil: not answered yet. A question may come again.
 	answers map[uint64]*wire.Done
 	lanes   map[int]runner
@@ -164,6 +164,8 @@ func (d *doorActor) Receive(c actor.Context) {
 		w.handle(m.Session, m.Number, func(s *session) error { return s.open(m) })
 	case *wire.Shut:
 		w.handle(m.Session, m.Number, func(s *session) error { return s.shut(m.Crew) })
+	case *wire.Leave:
+		w.handle(m.Session, m.Number, func(s *session) error { return s.leave(m) })
 	case *wire.Revive:
 		w.handle(m.Session, m.Number, func(s *session) error { return s.revive(m) })
 	case *wire.Kill:
@@ -253,6 +255,9 @@ func (w *Worker) greet(m *wire.Hello) {
 		w.o.Net.send(to, welcome)
 	case m.Build != w.o.Build:
 		refuse("it is version %s, this worker %s: run the same version on both sides", m.Build, w.o.Build)
+	case w.session != nil && w.session.head == m.Head && w.session.address == m.Address:
+		w.session.finish(fmt.Errorf("%s: it begins anew", m.Head))
+		refuse("this worker still gives back what you had")
 	case w.session != nil:
 		refuse("this worker serves %s: end that run, or name another worker", w.session.head)
 	case !sameConfig(m.Config, w.o.Model):
@@ -270,7 +275,7 @@ func (w *Worker) greet(m *wire.Hello) {
 
 // begin begins a session.
 func (w *Worker) begin(m *wire.Hello, desk *actor.PID) *session {
-	s := &session{worker: w, number: rand.Uint64() | 1, head: m.Head, address: m.Address, desk: desk, heard: time.Since(epoch),
+	s := &session{worker: w, number: rand.Uint64() | 1, head: m.Head, address: m.Address, desk: desk,
 		answers: map[uint64]*wire.Done{}, lanes: map[int]runner{}, order: make(chan struct{}, 1), crews: map[uint32]*crew{}}
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())
 	s.forget = w.o.Net.watch(m.Address, func() { go s.finish(fmt.Errorf("%s: the connection ended", s.head)) })
@@ -282,27 +287,25 @@ func (w *Worker) begin(m *wire.Hello, desk *actor.PID) *session {
 
 func (s *session) tell(m proto.Message) { s.worker.o.Net.send(s.desk, m) }
 
-func (s *session) alive() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.heard = time.Since(epoch)
-}
+func (s *session) alive() { s.signs.Add(1) }
 
 // watch ends the session when the head is silent, and gives everything back when it has ended.
 func (s *session) watch() {
 	defer s.worker.ending.Done()
-	tick := time.NewTicker(beatEvery)
+	every, quiet := beat(s.worker.o.Silence), time.Duration(0)
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for s.ctx.Err() == nil {
 		select {
 		case <-s.ctx.Done():
 		case <-tick.C:
-			s.mu.Lock()
-			quiet := time.Since(epoch) - s.heard
-			s.mu.Unlock()
-			if quiet > s.worker.o.Silence {
-				s.end(fmt.Errorf("%s: silent for %v", s.head, quiet.Round(time.Millisecond)))
+			if s.signs.Swap(0) > 0 {
+				quiet = 0
 			}
+			if quiet > s.worker.o.Silence {
+				s.end(fmt.Errorf("%s: silent for %v", s.head, quiet))
+			}
+			quiet += every
 		}
 	}
 	why := context.Cause(s.ctx)
@@ -372,6 +375,14 @@ func (s *session) shut(number uint32) error {
 	}
 	delete(s.crews, number)
 	return k.close()
+}
+
+func (s *session) leave(m *wire.Leave) error {
+	k := s.crews[m.Crew]
+	if k == nil {
+		return fmt.Errorf("crew %d is not here", m.Crew)
+	}
+	return k.leave(partOf(m.Part), m.Epoch)
 }
 
 func (s *session) revive(m *wire.Revive) error {

@@ -76,6 +76,8 @@ type launch struct {
 	uncounted bool                  // routing is not counted
 	forgetful bool                  // without journals
 	workers   *company              // nil: all is computed here
+	onLoss    actors.OnLoss         // of a worker, and nobody can take over
+	silence   time.Duration         // after which a worker is lost
 	need      load.Need             // of the model's arrays; nil: all
 	chaos     *actors.Chaos         // nil: nobody is killed
 	repack    string                // auto, on, off
@@ -112,6 +114,9 @@ func (p *program) readLaunch(c *cli.Context) (l launch, err error) {
 	}
 	file, err := readPlacementFile(c)
 	if err != nil {
+		return l, err
+	}
+	if err := l.readLosses(c); err != nil {
 		return l, err
 	}
 	if l.workers, err = p.readWorkers(c); err != nil {
@@ -297,6 +302,7 @@ func (p *program) engineOptions(l launch, m *opened, turns actors.Trace, wrap st
 	l.kernels.put(&o, w)
 	if l.workers != nil {
 		o.Net, o.Spare, o.Identity, o.Build = l.workers.net, l.workers.spares, m.identity, readBuild().protocol()
+		o.Load, o.OnLoss, o.Silence = p.loader(l), l.onLoss, l.silence
 	}
 	return o
 }

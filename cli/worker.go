@@ -37,6 +37,7 @@ troupe worker --listen 10.0.0.2:7000 -m grok-1 --devices cpu:16`,
 			&cli.StringFlag{Name: "listen", Value: "127.0.0.1:7000", Usage: "`HOST:PORT` where runs come in", Category: workersCategory},
 			advertiseFlag(),
 			&cli.StringFlag{Name: "data-listen", Usage: "`HOST:PORT` where runs bring their batches", DefaultText: "a free port of --listen's host", Category: workersCategory},
+			silenceFlag("a run"),
 			modelFlag(),
 			devicesFlag(engineCategory, "`LIST` of devices to offer: cpu, or cpu:1,cpu:1 with threads, cpu:8@64GB with memory"),
 			&cli.IntFlag{Name: "threads", Usage: "threads in all, for devices that state none", DefaultText: "the cores, less one from 8 on", Category: engineCategory},
@@ -85,7 +86,7 @@ func (p *program) worker(c *cli.Context) error {
 }
 
 func (p *program) workerOptions(net *actors.Net, o offered) actors.WorkerOptions {
-	w := actors.WorkerOptions{Net: net, Model: o.config, Identity: o.identity, Build: readBuild().protocol(), Binding: o.binding, Log: p.logs.plain("actors"),
+	w := actors.WorkerOptions{Net: net, Model: o.config, Identity: o.identity, Build: readBuild().protocol(), Binding: o.binding, Log: p.logs.plain("actors"), Silence: o.silence,
 		Load: p.loader(o.launch), Told: func(text string) { p.notice("%s", text) }}
 	for i, d := range o.devices {
 		w.Devices = append(w.Devices, actors.Offered{Device: d, Bandwidth: o.speeds[i].Read, Flops: 2 * o.speeds[i].Multiply})
@@ -127,6 +128,9 @@ func (p *program) readOffered(c *cli.Context) (o offered, err error) {
 		return o, err
 	}
 	o.host.layers = o.config.Model.NumLayers
+	if o.silence, err = readSilence(c); err != nil {
+		return o, err
+	}
 	if o.binding = c.String("kernels"); o.binding != "" {
 		if o.launch.binding, err = o.host.binding(c.Context, o.binding); err != nil {
 			return o, badFlag("kernels", err)

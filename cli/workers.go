@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -20,8 +21,35 @@ func workerFlags() []cli.Flag {
 		&cli.StringFlag{Name: "workers", Usage: "`LIST` of workers that share the layers: a:7000,b:7000 (troupe worker)", DefaultText: "none", Category: workersCategory},
 		&cli.StringFlag{Name: "spares", Usage: "`LIST` of workers that take over when others are lost", DefaultText: "none", Category: workersCategory},
 		&cli.StringFlag{Name: "listen", Usage: "`HOST:PORT` where workers answer", DefaultText: "the address that faces them, a free port", Category: workersCategory},
+		&cli.StringFlag{Name: "on-loss", Value: actors.WaitOnLoss.String(), Usage: "`WHAT` requests do when no device can take what was lost with a worker: wait until one can, or fail with the reason", Category: workersCategory},
+		silenceFlag("a worker"),
 		advertiseFlag(),
 	}, linkFlags(workersCategory)...)
+}
+
+// silenceFlag is for both sides of a connection.
+func silenceFlag(of string) cli.Flag {
+	return &cli.StringFlag{Name: "silence", Value: "3s", Usage: "`TIME` without a sign of life after which " + of + " is taken for lost", Category: workersCategory}
+}
+
+// mostSilence bounds --silence.
+const mostSilence = time.Hour
+
+func readSilence(c *cli.Context) (time.Duration, error) {
+	d, err := time.ParseDuration(c.String("silence"))
+	if err != nil || d < 10*time.Millisecond || d > mostSilence {
+		return 0, badFlag("silence", fmt.Errorf("%q, want 10ms to 1h, as in 3s", c.String("silence")))
+	}
+	return d, nil
+}
+
+// readLosses reads --on-loss and --silence.
+func (l *launch) readLosses(c *cli.Context) (err error) {
+	if l.onLoss, err = actors.ParseOnLoss(c.String("on-loss")); err != nil {
+		return badFlag("on-loss", err)
+	}
+	l.silence, err = readSilence(c)
+	return err
 }
 
 // company is what workers have for a run. A nil company is a run without.

@@ -208,6 +208,16 @@ func (s *Stage) Close() error {
 	return errors.Join(errs...)
 }
 
+// Empty gives the cache back of a stage that runs no more, while its libraries still have its kernels. Close may follow.
+func (s *Stage) Empty() error {
+	if s.arena == nil {
+		return nil
+	}
+	a := s.arena
+	s.arena, s.cache = nil, kernels.Cache{}
+	return a.Close()
+}
+
 // Advance runs a batch to the next router, or out of the span. It returns the layer whose experts are
 // wanted; done tells that the batch has passed the stage (and, on the last one, that it is drawn).
 func (s *Stage) Advance(b *Batch) (layer int, done bool, err error) {

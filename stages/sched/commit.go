@@ -3,6 +3,7 @@ package sched
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"troupe/stages"
 )
@@ -45,6 +46,15 @@ func (s *Scheduler) Fail(b *stages.Batch, err error, events []Event) []Event {
 	}
 	f.land()
 	s.admit()
+	return events
+}
+
+// FailAll ends all requests: those that run, and those that wait. Batches on their way still come back, by Commit or Fail.
+func (s *Scheduler) FailAll(err error, events []Event) []Event {
+	for _, q := range slices.Concat(s.running, s.waiting) {
+		events = s.end(q, Failed, err, events)
+		s.release(q)
+	}
 	return events
 }
 

@@ -10,7 +10,7 @@ const Piece = 256 << 10
 
 // ToWorker are the messages that a worker takes in over the link.
 func ToWorker() []proto.Message {
-	return []proto.Message{&Hello{}, &Beat{}, &Bye{}, &Open{}, &Shut{}, &Revive{}, &Kill{}}
+	return []proto.Message{&Hello{}, &Beat{}, &Bye{}, &Open{}, &Shut{}, &Leave{}, &Revive{}, &Kill{}}
 }
 
 // ToHead are those that a head takes in.

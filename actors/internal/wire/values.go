@@ -38,3 +38,16 @@ func Take(to []float32, from []byte) error {
 	}
 	return nil
 }
+
+// Same tells whether bytes are those of values.
+func Same(values []float32, b []byte) bool {
+	if len(b) != 4*len(values) {
+		return false
+	}
+	for i, v := range values {
+		if math.Float32bits(v) != binary.LittleEndian.Uint32(b[4*i:]) {
+			return false
+		}
+	}
+	return true
+}
