@@ -49,6 +49,9 @@ func (n *Net) openDoorway(o NetOptions, server *tls.Config) error {
 		}
 	}
 	n.data.address = net.JoinHostPort(host, strconv.Itoa(n.data.listener.Port()))
+	if o.DataAdvertise != "" {
+		n.data.address = o.DataAdvertise
+	}
 	return nil
 }
 

@@ -29,7 +29,8 @@ type NetOptions struct {
 	Worker         bool // it takes what heads send; else what workers send
 	// DataListen is HOST:PORT where a worker takes connections for batches, one from each head. "": a free port of the
 	// host of Listen.
-	DataListen string
+	DataListen    string
+	DataAdvertise string // HOST:PORT by which heads reach it; "": as it listens
 	Log        *slog.Logger
 }
 

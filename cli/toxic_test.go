@@ -28,6 +28,7 @@ type proxy struct {
 	cut   float64       // chance of the connection to end behind a piece
 	slice bool          // pieces are cut into single bytes and more
 	done  int           // pieces that were harmed
+	quiet int           // pieces to come that are spared
 }
 
 func newProxy(t *testing.T, seed uint64) *proxy {
@@ -51,6 +52,9 @@ func newProxy(t *testing.T, seed uint64) *proxy {
 }
 
 func (p *proxy) address() string { return p.listener.Addr().String() }
+
+// startPieces pass unharmed, so that a run begins; of batches a fourth.
+const startPieces = 120
 
 // harm changes what the proxy does.
 func (p *proxy) harm(f func()) {
@@ -96,8 +100,12 @@ func (p *proxy) carry(from, to net.Conn) {
 			return
 		}
 		p.mu.Lock()
-		delay, cut, slice := p.delay, p.rng.Float64() < p.cut, p.slice
-		spoil := p.rng.Float64() < p.spoil
+		p.quiet--
+		spared := p.quiet >= 0
+		delay, cut, slice, spoil := p.delay, p.rng.Float64() < p.cut, p.slice && !spared, p.rng.Float64() < p.spoil && !spared
+		if spared {
+			delay, cut = 0, false
+		}
 		if delay > 0 || cut || slice || spoil {
 			p.done++
 		}
@@ -135,11 +143,11 @@ func TestBadConnections(t *testing.T) {
 		t.Fatal(err)
 	}
 	want, _ := generate(t, "--prompts", prompts)
-	out, home := newProxy(t, 1), newProxy(t, 2) // what the head connects to, and what the worker connects back to
-	out.to = freePort(t)
+	out, home, data := newProxy(t, 1), newProxy(t, 2), newProxy(t, 3) // what the head connects to, what the worker connects back to, where batches go
+	out.to, data.to = freePort(t), freePort(t)
 	certs := filepath.Join(t.TempDir(), "certs")
 	troupe(t, "", "cert", "--out", certs).ok(t)
-	a := startWorker(t, "--cert", certs, "--listen", out.to, "--advertise", out.address())
+	a := startWorker(t, "--cert", certs, "--listen", out.to, "--advertise", out.address(), "--data-listen", data.to, "--data-advertise", data.address())
 	b := startWorker(t, "--cert", certs)
 	path, err := builtProgram()
 	if err != nil {
@@ -157,6 +165,14 @@ func TestBadConnections(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			port := freePort(t)
+			for _, p := range []*proxy{out, home, data} {
+				p.harm(func() {
+					if p.done, p.quiet = 0, startPieces; p == data {
+						p.quiet /= 4
+					}
+					c.harm(p)
+				})
+			}
 			home.mu.Lock()
 			home.to = port
 			home.mu.Unlock()
@@ -169,12 +185,8 @@ func TestBadConnections(t *testing.T) {
 			}
 			ended := make(chan error, 1)
 			go func() { ended <- cmd.Wait() }()
-			time.Sleep(time.Second) // so that it begins
-			for _, p := range []*proxy{out, home} {
-				p.harm(func() { p.done = 0; c.harm(p) })
-			}
 			calm := time.AfterFunc(5*time.Second, func() {
-				for _, p := range []*proxy{out, home} {
+				for _, p := range []*proxy{out, home, data} {
 					p.harm(func() {})
 				}
 			})
@@ -189,7 +201,7 @@ func TestBadConnections(t *testing.T) {
 				t.Fatalf("it does not end: %s", stderr.String())
 			}
 			done := 0
-			for _, p := range []*proxy{out, home} {
+			for _, p := range []*proxy{out, home, data} {
 				p.harm(func() { done += p.done })
 				p.sever()
 			}

@@ -37,6 +37,7 @@ troupe worker --listen 10.0.0.2:7000 -m grok-1 --devices cpu:16`,
 			&cli.StringFlag{Name: "listen", Value: "127.0.0.1:7000", Usage: "`HOST:PORT` where runs come in", Category: workersCategory},
 			advertiseFlag(),
 			&cli.StringFlag{Name: "data-listen", Usage: "`HOST:PORT` where runs bring their batches", DefaultText: "a free port of --listen's host", Category: workersCategory},
+			&cli.StringFlag{Name: "data-advertise", Usage: "`HOST:PORT` by which runs reach that", DefaultText: "as it listens", Category: workersCategory},
 			silenceFlag("a run"),
 			modelFlag(),
 			devicesFlag(engineCategory, "`LIST` of devices to offer: cpu, or cpu:1,cpu:1 with threads, cpu:8@64GB with memory"),
@@ -218,6 +219,11 @@ func (p *program) openNet(c *cli.Context, listen string, worker bool, flag strin
 		return nil, err
 	}
 	o := actors.NetOptions{Listen: listen, Advertise: c.String("advertise"), Server: l.server, Client: l.client, Worker: worker, Log: p.logs.plain("actors")}
+	if o.DataAdvertise = c.String("data-advertise"); o.DataAdvertise != "" {
+		if err := l.checkOwn("data-advertise", o.DataAdvertise); err != nil {
+			return nil, err
+		}
+	}
 	if o.DataListen = c.String("data-listen"); o.DataListen != "" {
 		if err := l.checkOwn("data-listen", o.DataListen); err != nil {
 			return nil, err
