@@ -104,6 +104,12 @@ func parseKill(text string) (k Kill, err error) {
 	return k, nil
 }
 
+// ParsePart reads stage=2, router=1 or expert=3.5.
+func ParsePart(s string) (Part, error) {
+	what, which, _ := strings.Cut(strings.TrimSpace(s), "=")
+	return parsePart(what, which)
+}
+
 func parsePart(what, which string) (p Part, err error) {
 	index, expert, dotted := strings.Cut(which, ".")
 	switch what {

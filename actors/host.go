@@ -52,6 +52,8 @@ type host struct {
 	why     error         // it ended; nil while it lasts
 	leaving atomic.Bool   // this side ends it
 	signs   atomic.Int64  // of life since the last turn of watch
+	trip    atomic.Int64  // of the last one, nanoseconds
+	sent    atomic.Int64  // when the last one left, nanoseconds since epoch
 	heard   atomic.Int64  // the last one, nanoseconds since epoch
 }
 
@@ -77,6 +79,7 @@ func (d *deskActor) Receive(c actor.Context) {
 		}
 	case *wire.Beat:
 		h.alive()
+		h.trip.Store(int64(time.Since(epoch)) - h.sent.Load())
 	case *wire.Bye:
 		h.lose(c.Self(), fmt.Errorf("it says: %s", m.Reason))
 	case *wire.Done:
@@ -152,6 +155,7 @@ func (h *host) watch(desk *actor.PID, session uint64, lost, ended <-chan struct{
 				return
 			}
 			quiet += every
+			h.sent.Store(int64(time.Since(epoch)))
 			h.net.send(door, &wire.Beat{Session: session, Number: number})
 		}
 	}

@@ -55,6 +55,7 @@ func (s *farStage) Receive(c actor.Context) {
 func (s *farStage) forget() {
 	clear(s.away)
 	s.away = s.away[:0]
+	s.inside.Store(0)
 }
 
 // find is the place of the batch in a slot, -1 when it is not at the stage.
@@ -152,6 +153,7 @@ func (p *postActor) back(c actor.Context, s *farStage, i int, m *wire.Back) erro
 		return err
 	}
 	s.away = slices.Delete(s.away, i, i+1)
+	s.exit()
 	s.busy.Add(max(0, m.Busy))
 	s.turns(b, m)
 	if b.err != nil {

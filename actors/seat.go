@@ -2,6 +2,7 @@ package actors
 
 import (
 	"sync/atomic"
+	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
@@ -15,6 +16,8 @@ type seat struct {
 	device atomic.Int32 // it is on
 	trace  Trace        // may be nil
 	busy   atomic.Int64 // nanoseconds in kernels
+	inside atomic.Int32 // batches
+	since  atomic.Int64 // from when on the first of them is there, nanoseconds since epoch
 
 	next   *actor.PID      // nil on the last stage; the lane's
 	before *stages.Journal // of the boundary in front: what is computed again enters from it; nil: none
@@ -30,9 +33,18 @@ type taker interface {
 
 // enter readies a batch that has come to the seat.
 func (s *seat) enter(b *credit) {
+	if s.inside.Add(1) == 1 {
+		s.since.Store(int64(time.Since(epoch)))
+	}
 	if b.replay && b.enter == s.index && s.before != nil {
 		s.before.Restore(b.batch)
 	}
+}
+
+// exit notes that a batch is not there any more.
+func (s *seat) exit() {
+	s.inside.Add(-1)
+	s.since.Store(int64(time.Since(epoch)))
 }
 
 // passOn sends a batch on that has passed the span.

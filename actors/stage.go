@@ -103,9 +103,11 @@ func (s *stageActor) fail(c actor.Context, b *credit) {
 func (s *stageActor) forget() {
 	clear(s.inside)
 	s.inside, s.at = s.inside[:0], nil
+	s.seat.inside.Store(0)
 }
 
 func (s *stageActor) remove(b *credit) {
 	i := slices.Index(s.inside, b)
 	s.inside = slices.Delete(s.inside, i, i+1)
+	s.exit()
 }

@@ -53,6 +53,24 @@ troupe ctl kernels swap attend@0-3=cpu/generic`,
 				Flags: []cli.Flag{engine, asJSON}, Action: p.ctlStatus,
 			}},
 		}, {
+			Name: "status", Usage: "the company: workers, devices, stages, what is on its way",
+			Description: `Says which worker is there and which is lost, what each device has, how many
+batches are in each stage and for how long, and what is missing, if anything is.
+
+troupe ctl status
+troupe ctl status --json`,
+			Flags: []cli.Flag{engine, asJSON}, Action: p.ctlCompany,
+		}, {
+			Name: "move", Usage: "put a stage or an expert on another device, while requests run", ArgsUsage: "PART to=DEVICE",
+			Description: `PART is stage=N or expert=LAYER.EXPERT, DEVICE local/N or a worker's
+HOST:PORT/N; without /N it is the first. It is opened there first; then it takes
+its place, and what was lost by that is computed again. A stage takes experts of
+its layers with it that live where it lives.
+
+troupe ctl move stage=2 to=b:7000
+troupe ctl move expert=3.5 to=local/0`,
+			Flags: []cli.Flag{engine, asJSON}, Action: p.ctlMove,
+		}, {
 			Name: "stats", Usage: "tokens, batches, cache, stages and devices",
 			Flags: []cli.Flag{engine, asJSON}, Action: p.ctlStats,
 		}, {

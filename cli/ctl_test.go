@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -12,9 +13,11 @@ import (
 	"sync"
 	"testing"
 
+	"troupe/actors"
 	"troupe/internal/control"
 	"troupe/kernels"
 	"troupe/router"
+	"troupe/stages"
 )
 
 // toyEngine is steered without computing anything.
@@ -65,6 +68,16 @@ func (e *toyEngine) stats(context.Context) (engineStats, error) {
 }
 
 // routing of two layers of three experts: every call finds one row more.
+func (e *toyEngine) company(context.Context) (actors.Company, error) {
+	return actors.Company{CreditsHome: 2, Journal: 1000, Stages: []actors.SeatStatus{{Span: stages.Span{Hi: 2}}},
+		Devices: []actors.PlaceStatus{{Name: "cpu", Stages: 1}}, Hosts: []actors.HostStatus{{Address: "b:7000", Lost: errors.New("silent for 3s")}}}, nil
+}
+
+func (e *toyEngine) move(_ context.Context, p actors.Part, to actors.Target) (actors.Moved, error) {
+	e.note(fmt.Sprintf("move %v to %v", p, to))
+	return actors.Moved{Parts: []actors.Part{p}, To: to, Replayed: 3, Resent: 1}, e.fail
+}
+
 func (e *toyEngine) routing(context.Context) (router.Counters, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -29,6 +29,12 @@ func (e steeredEngine) stats(ctx context.Context) (engineStats, error) {
 	return statsOf(s), err
 }
 
+func (e steeredEngine) company(ctx context.Context) (actors.Company, error) { return e.Company(ctx) }
+
+func (e steeredEngine) move(ctx context.Context, p actors.Part, to actors.Target) (actors.Moved, error) {
+	return e.Move(ctx, p, to)
+}
+
 func (e steeredEngine) routing(ctx context.Context) (router.Counters, error) { return e.Routing(ctx) }
 
 func (e steeredEngine) status(ctx context.Context) (kernelStatus, error) {

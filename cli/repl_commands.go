@@ -53,6 +53,8 @@ func replCommands() []replCommand {
 			return r.showSettings(ctx, "")
 		}},
 		{"stats", "", "what the engine has done", (*repl).stats},
+		{"company", "", "workers, devices, stages, what is on its way", (*repl).showCompany},
+		{"move", "PART to=DEVICE", "put it elsewhere: stage=1 to=b:7000, expert=3.5 to=local/0", (*repl).move},
 		{"kernels", "", "what computes what, and a swap under way", (*repl).showKernels},
 		{"swap", "BINDING", "change what computes what: expert=plugin:mine", (*repl).swap},
 		{"rollback", "", "back to the kernels before the last swap", (*repl).rollback},

@@ -21,6 +21,8 @@ type steered interface {
 	status(ctx context.Context) (kernelStatus, error)
 	stats(ctx context.Context) (engineStats, error)
 	routing(ctx context.Context) (router.Counters, error)
+	company(ctx context.Context) (actors.Company, error)
+	move(ctx context.Context, part actors.Part, to actors.Target) (actors.Moved, error)
 }
 
 // steering steers the kernels of a running engine, for --swap, the interactive mode and troupe ctl, and hands its
@@ -150,7 +152,15 @@ func (s *steering) handle(ctx context.Context, r control.Request, event func(any
 	if r.Do != "experts" && r.Reset {
 		return nil, fmt.Errorf("control: %q with a reset: that is of experts", r.Do)
 	}
+	if r.Do != "move" && (r.Part != "" || r.To != "") {
+		return nil, fmt.Errorf("control: %q with a part or a target: these are of a move", r.Do)
+	}
 	switch r.Do {
+	case "company":
+		c, err := s.engine.company(ctx)
+		return companyOf(c), err
+	case "move":
+		return s.move(ctx, r.Part, r.To)
 	case "swap":
 		shadow := 0
 		if r.Shadow != nil {
@@ -187,5 +197,5 @@ func (s *steering) handle(ctx context.Context, r control.Request, event func(any
 	case "list":
 		return s.libraries(ctx)
 	}
-	return nil, fmt.Errorf("control: do %q, want one of swap, rollback, status, stats, experts, list", r.Do)
+	return nil, fmt.Errorf("control: do %q, want one of swap, rollback, status, stats, experts, list, company, move", r.Do)
 }

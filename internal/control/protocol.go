@@ -29,6 +29,8 @@ type Request struct {
 	Shadow  *int   `json:"shadow,omitempty"`  // batches that a swap compares; absent: as many as is usual
 	Reason  string `json:"reason,omitempty"`  // of a roll-back
 	Reset   bool   `json:"reset,omitempty"`   // of experts: count anew from here on
+	Part    string `json:"part,omitempty"`    // of a move: stage=2, expert=3.5
+	To      string `json:"to,omitempty"`      // of a move: local/0, b:7000/1
 }
 
 // reply is a line of the answer.
