@@ -31,7 +31,7 @@ type NetOptions struct {
 	// host of Listen.
 	DataListen    string
 	DataAdvertise string // HOST:PORT by which heads reach it; "": as it listens
-	Log        *slog.Logger
+	Log           *slog.Logger
 }
 
 // OpenNet opens the door of this process to others. A process has one.

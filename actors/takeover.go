@@ -27,13 +27,6 @@ type quarters struct {
 	troop *troop
 }
 
-func (q quarters) device() int {
-	if q.room != nil {
-		return q.room.device
-	}
-	return q.troop.device
-}
-
 // rehome opens what was lost with workers elsewhere, all of a troop together. It waits until there is a device.
 func (k *keeper) rehome(lost []Part, now uint64) error {
 	for len(lost) > 0 {
