@@ -168,7 +168,7 @@ func (h *host) hello(ctx context.Context) (*greeting, error) {
 		default:
 		}
 	})
-	h.net.send(h.net.pid(h.address, doorName), &wire.Hello{Protocol: wire.Protocol, Build: h.build, Head: self(), Address: h.net.address, Desk: name, Identity: h.identity, Config: h.config})
+	h.net.send(h.net.pid(h.address, doorName), &wire.Hello{Protocol: wire.Protocol, Build: h.build, Head: self(), Address: h.net.address, Desk: name, Identity: h.identity, Config: h.config, Lends: h.source != nil})
 	select {
 	case m := <-desk.welcome:
 		if w, ok := m.(*wire.Welcome); ok {

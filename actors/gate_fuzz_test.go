@@ -28,7 +28,7 @@ func newStranger(t testing.TB, w stages.Weights) *stranger {
 	t.Helper()
 	system := newSystem()
 	t.Cleanup(system.Shutdown)
-	s := &stranger{company: &company{net: newLocalNet(system, "head"), w: w}, replies: make(chan proto.Message, 1<<12)}
+	s := &stranger{company: &company{config: toy.Config(), net: newLocalNet(system, "head"), w: w}, replies: make(chan proto.Message, 1<<12)}
 	s.workers = append(s.workers, s.hire(t, 0))
 	for _, name := range []string{"desk-1", "post-1"} {
 		props := actor.PropsFromFunc(func(c actor.Context) {

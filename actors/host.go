@@ -39,22 +39,26 @@ type host struct {
 	silence  time.Duration
 	log      *slog.Logger
 	gone     func(h *host, why error) // told once a session
+	source   Source                   // of the model's files, for workers that have none; nil: they need their own
+	told     func(worker string, done, total int64)
+	lending  sync.WaitGroup // what answers questions about files
 
-	mu      sync.Mutex
-	session uint64 // 0: none
-	desk    *actor.PID
-	offers  []*wire.Offer
-	asked   map[uint64]chan error // questions under way
-	number  uint64
-	data    *stream.Conn  // of the session, for batches; nil: they go over the link
-	forget  func()        // no more of the connection
-	ended   chan struct{} // closed when the session ends
-	why     error         // it ended; nil while it lasts
-	leaving atomic.Bool   // this side ends it
-	signs   atomic.Int64  // of life since the last turn of watch
-	trip    atomic.Int64  // of the last one, nanoseconds
-	sent    atomic.Int64  // when the last one left, nanoseconds since epoch
-	heard   atomic.Int64  // the last one, nanoseconds since epoch
+	mu       sync.Mutex
+	session  uint64 // 0: none
+	desk     *actor.PID
+	offers   []*wire.Offer
+	asked    map[uint64]chan error // questions under way
+	answerer *answerer
+	number   uint64
+	data     *stream.Conn  // of the session, for batches; nil: they go over the link
+	forget   func()        // no more of the connection
+	ended    chan struct{} // closed when the session ends
+	why      error         // it ended; nil while it lasts
+	leaving  atomic.Bool   // this side ends it
+	signs    atomic.Int64  // of life since the last turn of watch
+	trip     atomic.Int64  // of the last one, nanoseconds
+	sent     atomic.Int64  // when the last one left, nanoseconds since epoch
+	heard    atomic.Int64  // the last one, nanoseconds since epoch
 }
 
 // ErrLost is why a part on a worker is gone.
@@ -84,6 +88,13 @@ func (d *deskActor) Receive(c actor.Context) {
 		h.lose(c.Self(), fmt.Errorf("it says: %s", m.Reason))
 	case *wire.Done:
 		h.answer(m)
+	case *wire.Fetch:
+		h.alive()
+		if err := h.lend(m); err != nil {
+			h.lose(c.Self(), err)
+		}
+	case *wire.Fetching:
+		h.fetching(m)
 	}
 }
 
@@ -107,6 +118,7 @@ func (h *host) connect(ctx context.Context) error {
 	defer h.mu.Unlock()
 	h.session, h.desk, h.offers, h.forget, h.data = g.Session, g.pid, g.Offers, g.forget, data
 	h.asked, h.ended, h.why = map[uint64]chan error{}, make(chan struct{}), nil
+	h.beginLending()
 	h.alive()
 	g.desk.welcome <- g.Welcome // from now on a refusal ends the session
 	go h.watch(g.pid, g.Session, g.lost, h.ended)
@@ -300,7 +312,7 @@ func (e *Engine) newHost(o *Options, address string) (*host, error) {
 	if err != nil {
 		return nil, fmt.Errorf("actors: %w", err)
 	}
-	return &host{address: address, net: o.Net, identity: o.Identity, config: config, build: o.Build, silence: o.Silence, log: e.log, gone: e.lostHost}, nil
+	return &host{address: address, net: o.Net, identity: o.Identity, config: config, build: o.Build, silence: o.Silence, log: e.log, gone: e.lostHost, source: o.Lend, told: o.Fetching}, nil
 }
 
 // sameConfig tells whether a configuration that came as JSON is this one.

@@ -3,6 +3,7 @@ package actors
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -252,7 +253,13 @@ func (e *Engine) recruit(ctx context.Context, device int, parts []Part) (*troop,
 		return open
 	})
 	if err != nil {
-		e.dismiss(t.post)
+		if ctx.Err() != nil { // the worker may still be about it
+			if e := e.keeper.close(quarters{troop: t}); e != nil {
+				o.Log.Warn("a worker was asked for what is not wanted any more", slog.String("worker", d.Host), slog.Any("error", e))
+			}
+		} else {
+			e.dismiss(t.post)
+		}
 		return nil, fmt.Errorf("actors: device %d: %w", device, err)
 	}
 	return t, nil

@@ -2,6 +2,7 @@ package actors
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -14,6 +15,7 @@ import (
 
 	"troupe/actors/internal/stream"
 	"troupe/actors/internal/wire"
+	"troupe/model"
 )
 
 // session is the time with one head.
@@ -27,6 +29,9 @@ type session struct {
 	cancel  context.CancelCauseFunc
 	forget  func()                      // no more of the connection
 	data    atomic.Pointer[stream.Conn] // for batches; nil: none yet, or they go over the link
+	model   model.Config
+	load    Load
+	lender  *Lender
 
 	signs atomic.Int64 // of life of the head, since the last turn of watch
 	mu    sync.Mutex
@@ -34,20 +39,76 @@ type session struct {
 	answers map[uint64]*wire.Done
 	lanes   map[int]runner
 	crews   map[uint32]*crew
+	opens   chan struct{} // has room for whoever opens a crew
+	opening map[uint32]context.CancelCauseFunc
 	order   chan struct{} // has room for whoever opens or closes a crew: one after the other
 }
 
 // begin begins a session.
-func (w *Worker) begin(m *wire.Hello, desk *actor.PID) *session {
+func (w *Worker) begin(m *wire.Hello, desk *actor.PID, c model.Config) *session {
 	s := &session{worker: w, number: rand.Uint64() | 1, head: m.Head, address: m.Address, desk: desk,
-		answers: map[uint64]*wire.Done{}, lanes: map[int]runner{}, order: make(chan struct{}, 1), crews: map[uint32]*crew{}}
+		answers: map[uint64]*wire.Done{}, lanes: map[int]runner{}, order: make(chan struct{}, 1), opens: make(chan struct{}, 1),
+		crews: map[uint32]*crew{}, opening: map[uint32]context.CancelCauseFunc{}}
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())
+	s.model, s.load, s.lender = c, w.o.Load, newBorrower(s)
+	if w.o.Fetch != nil {
+		s.load = w.o.Fetch(c, s.lender)
+	}
 	s.forget = w.o.Net.watch(m.Address, func() { go s.finish(fmt.Errorf("%s: the connection ended", s.head)) })
 	w.session = s
 	w.ending.Add(1)
 	go s.watch()
 	return s
 }
+
+// handle does what a head has asked for, one thing after the other.
+func (w *Worker) handle(id, number uint64, f func(*session) error) {
+	w.serve(id, number, func(s *session) error {
+		s.order <- struct{}{}
+		defer func() { <-s.order }()
+		return f(s)
+	})
+}
+
+// serve does what a head has asked for, behind the door's back, and answers.
+func (w *Worker) serve(id, number uint64, f func(*session) error) {
+	s := w.of(id)
+	if s == nil {
+		return
+	}
+	if answer, asked := s.answered(number); asked {
+		if answer != nil {
+			s.tell(answer)
+		}
+		return
+	}
+	w.ending.Add(1)
+	go func() {
+		defer w.ending.Done()
+		m := &wire.Done{Number: number}
+		if err := f(s); err != nil {
+			m.Error = words(err.Error())
+		}
+		s.mu.Lock()
+		s.answers[number] = m
+		s.mu.Unlock()
+		s.tell(m)
+	}()
+}
+
+// answered tells whether a question has been asked before, and its answer if there is one.
+func (s *session) answered(number uint64) (answer *wire.Done, asked bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if answer, asked = s.answers[number]; !asked {
+		delete(s.answers, number-mostAnswers)
+		s.answers[number] = nil
+	}
+	return answer, asked
+}
+
+// mostAnswers bounds how many are remembered: questions are numbered one by one.
+const mostAnswers = 1024
 
 func (s *session) tell(m proto.Message) { s.worker.o.Net.send(s.desk, m) }
 
@@ -63,6 +124,9 @@ func (s *session) watch() {
 		select {
 		case <-s.ctx.Done():
 		case <-tick.C:
+			if s.lender.waits() { // what the head says may be held up by what it sends
+				s.tell(&wire.Beat{Session: s.number})
+			}
 			if s.signs.Swap(0) > 0 {
 				quiet = 0
 			}
@@ -117,14 +181,37 @@ func (s *session) lane(device int) runner {
 	return s.lanes[device]
 }
 
+// open opens a crew. While its weights come, from disk or from the head, all else is served but another open.
 func (s *session) open(m *wire.Open) error {
-	if s.ctx.Err() != nil {
-		return context.Cause(s.ctx)
+	ctx, cancel := context.WithCancelCause(s.ctx)
+	defer cancel(nil)
+	s.order <- struct{}{}
+	known := s.crews[m.Crew] != nil || s.opening[m.Crew] != nil
+	if !known {
+		s.opening[m.Crew] = cancel
 	}
-	if s.crews[m.Crew] != nil {
+	<-s.order
+	if known {
 		return fmt.Errorf("crew %d is open", m.Crew)
 	}
-	k, err := s.worker.openCrew(s.ctx, s, m)
+	s.opens <- struct{}{}
+	defer func() { <-s.opens }()
+	err := context.Cause(ctx)
+	var weights loaded
+	var o Options
+	if err == nil {
+		o, weights, err = s.worker.prepare(ctx, s, m)
+	}
+	s.order <- struct{}{}
+	defer func() { <-s.order }()
+	delete(s.opening, m.Crew)
+	if err == nil && ctx.Err() != nil {
+		err = errors.Join(context.Cause(ctx), weights.close())
+	}
+	if err != nil {
+		return err
+	}
+	k, err := s.worker.openCrew(ctx, s, m, o, weights)
 	if err != nil {
 		return err
 	}
@@ -132,7 +219,11 @@ func (s *session) open(m *wire.Open) error {
 	return nil
 }
 
+// shut closes a crew, or has one not opened that is being opened.
 func (s *session) shut(number uint32) error {
+	if abandon := s.opening[number]; abandon != nil {
+		abandon(errors.New("the head wants it no more"))
+	}
 	k := s.crews[number]
 	if k == nil {
 		return nil

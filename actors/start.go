@@ -54,6 +54,10 @@ type Options struct {
 	OnLoss OnLoss
 	// Identity is that of the checkpoint, and Build the version of the program: workers must have the same.
 	Identity, Build string
+	// Lend reads the model's files for workers that have none; nil: they need their own. Fetching is told of what each
+	// fetches, in bytes; it returns promptly, and may be nil.
+	Lend     Source
+	Fetching func(worker string, done, total int64)
 	// Silence is after how long without a sign of life a worker is taken for lost. 0: 3 s.
 	Silence time.Duration
 	// Chaos has parts die, for trials. May be nil.

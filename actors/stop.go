@@ -49,6 +49,9 @@ func (e *Engine) giveBack() error {
 		byes.Go(func() { h.bye("the run is over") })
 	}
 	byes.Wait()
+	for _, h := range e.hosts {
+		h.lending.Wait()
+	}
 	e.phase.Store("stopping actors")
 	for i := len(e.actors) - 1; i >= 0; i-- {
 		e.system.Root.Stop(e.actors[i])

@@ -27,6 +27,9 @@ type Offered struct {
 // Load opens the weights of some stages and experts. They are used in place until close is called. ctx cancels.
 type Load func(ctx context.Context, spans []stages.Span, expert func(layer, expert int) bool) (w stages.Weights, close func() error, err error)
 
+// Fetch is what opens weights in a session with a head that lends its files. It waits for nothing; the Load may.
+type Fetch func(c model.Config, from *Lender) Load
+
 // WorkerOptions say what a worker has.
 type WorkerOptions struct {
 	Net      *Net
@@ -34,6 +37,7 @@ type WorkerOptions struct {
 	Model    model.Config
 	Load     Load
 	Identity string // of the checkpoint: heads must have the same
+	Fetch    Fetch  // in the place of Model, Load and Identity: the worker has no files of its own. nil: it has
 	Build    string // version of the program
 	Binding  string // kernels, in the place of those that a head wants; "": as it wants
 	// Silence is after how long without a sign of life a head is taken for lost. 0: 3 s.
@@ -47,7 +51,6 @@ type WorkerOptions struct {
 // Worker offers devices to heads, one head after the other.
 type Worker struct {
 	o    WorkerOptions
-	plan model.Plan
 	door *actor.PID
 
 	mu      sync.Mutex
@@ -68,7 +71,7 @@ func NewWorker(o WorkerOptions) (*Worker, error) {
 	if o.Told == nil {
 		o.Told = func(string) {}
 	}
-	w := &Worker{o: o, plan: model.NewPlan(o.Model)}
+	w := &Worker{o: o}
 	var err error
 	w.door, err = o.Net.system.Root.SpawnNamed(actor.PropsFromProducer(func() actor.Actor { return &doorActor{w} }), o.Net.name(doorName))
 	if err != nil {
@@ -135,8 +138,13 @@ func (d *doorActor) Receive(c actor.Context) {
 			s.tell(m)
 			s.finish(fmt.Errorf("%s: %s", s.head, m.Reason))
 		}
+	case *wire.Fetched:
+		if s := w.of(m.Session); s != nil {
+			s.alive()
+			s.lender.take(m)
+		}
 	case *wire.Open:
-		w.handle(m.Session, m.Number, func(s *session) error { return s.open(m) })
+		w.serve(m.Session, m.Number, func(s *session) error { return s.open(m) })
 	case *wire.Shut:
 		w.handle(m.Session, m.Number, func(s *session) error { return s.shut(m.Crew) })
 	case *wire.Leave:
@@ -159,49 +167,6 @@ func (w *Worker) of(number uint64) *session {
 	}
 	return w.session
 }
-
-// handle does what a head has asked for, behind the door's back, and answers.
-func (w *Worker) handle(session, number uint64, f func(*session) error) {
-	s := w.of(session)
-	if s == nil {
-		return
-	}
-	if answer, asked := s.answered(number); asked {
-		if answer != nil {
-			s.tell(answer)
-		}
-		return
-	}
-	w.ending.Add(1)
-	go func() {
-		defer w.ending.Done()
-		m := &wire.Done{Number: number}
-		s.order <- struct{}{}
-		err := f(s)
-		<-s.order
-		if err != nil {
-			m.Error = words(err.Error())
-		}
-		s.mu.Lock()
-		s.answers[number] = m
-		s.mu.Unlock()
-		s.tell(m)
-	}()
-}
-
-// answered tells whether a question has been asked before, and its answer if there is one.
-func (s *session) answered(number uint64) (answer *wire.Done, asked bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if answer, asked = s.answers[number]; !asked {
-		delete(s.answers, number-mostAnswers)
-		s.answers[number] = nil
-	}
-	return answer, asked
-}
-
-// mostAnswers bounds how many are remembered: questions are numbered one by one.
-const mostAnswers = 1024
 
 // greet answers a Hello: with what there is, or with why not.
 func (w *Worker) greet(m *wire.Hello) {
@@ -235,15 +200,31 @@ func (w *Worker) greet(m *wire.Hello) {
 		refuse("this worker still gives back what you had")
 	case w.session != nil:
 		refuse("this worker serves %s: end that run, or name another worker", w.session.head)
-	case !sameConfig(m.Config, w.o.Model):
-		refuse("another config.json: give both sides the same model directory")
-	case m.Identity != w.o.Identity:
-		refuse("another checkpoint: there %s, here %s: give both sides the same model directory", m.Identity, w.o.Identity)
 	default:
-		s := w.begin(m, to)
+		c, err := w.suits(m)
+		if err != nil {
+			refuse("%v", err)
+			return
+		}
+		s := w.begin(m, to, c)
 		welcome.Session = s.number
 		s.expectData(welcome)
 		w.o.Told("serving " + m.Head)
 		w.o.Net.send(to, welcome)
 	}
+}
+
+// suits is the model of a head that this worker can compute with.
+func (w *Worker) suits(m *wire.Hello) (c model.Config, err error) {
+	switch {
+	case w.o.Fetch != nil && !m.Lends:
+		return c, errors.New("this worker has no files of a model, and that run lends none: give the worker a model directory")
+	case w.o.Fetch != nil:
+		return model.ParseConfig(m.Config)
+	case !sameConfig(m.Config, w.o.Model):
+		return c, errors.New("another config.json: give both sides the same model directory, or have the worker fetch")
+	case m.Identity != w.o.Identity:
+		return c, fmt.Errorf("another checkpoint: there %s, here %s: give both sides the same model directory, or have the worker fetch", m.Identity, w.o.Identity)
+	}
+	return w.o.Model, nil
 }

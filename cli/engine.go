@@ -303,6 +303,7 @@ func (p *program) engineOptions(l launch, m *opened, turns actors.Trace, wrap st
 	if l.workers != nil {
 		o.Net, o.Spare, o.Identity, o.Build = l.workers.net, l.workers.spares, m.identity, readBuild().protocol()
 		o.Load, o.OnLoss, o.Silence = p.loader(l), l.onLoss, l.silence
+		o.Lend, o.Fetching = p.lend(l), p.tellFetching
 	}
 	return o
 }

@@ -104,15 +104,23 @@ func (o *opened) Close() error {
 // openModel maps the checkpoint of a directory, with its pages in memory, and says how long that took. With
 // --shm it is copied into /dev/shm first, unless another program has done so; pickles are repacked if that pays.
 func (p *program) openModel(ctx context.Context, l launch) (_ *opened, err error) {
-	start := time.Now()
-	o := &opened{dir: l.dir}
-	opt := ckpt.Options{Log: p.logs.part("ckpt"), Prefault: true}
-	files := fs.FS(l.dir)
+	var copied *mirror.Mirror
 	if l.shm {
-		if o.staged, err = p.stage(ctx, l, opt); err != nil {
+		if copied, err = p.stage(ctx, l); err != nil {
 			return nil, l.dir.blame(err)
 		}
-		files = o.staged
+	}
+	return p.openCopied(ctx, l, copied)
+}
+
+// openCopied is openModel from a copy of the directory, which goes when the model is closed; nil: from where it lies.
+func (p *program) openCopied(ctx context.Context, l launch, copied *mirror.Mirror) (_ *opened, err error) {
+	start := time.Now()
+	o := &opened{dir: l.dir, staged: copied}
+	opt := ckpt.Options{Log: p.logs.part("ckpt"), Prefault: true}
+	files := fs.FS(l.dir)
+	if copied != nil {
+		files = copied
 	}
 	tensor.ShareAll(l.shares())
 	repacked, err := p.load(ctx, o, files, l, opt)
@@ -133,8 +141,10 @@ func (p *program) openModel(ctx context.Context, l launch) (_ *opened, err error
 	return o, nil
 }
 
-// stage copies the checkpoint of a directory into memory, where all programs of this user on this host share one copy.
-func (p *program) stage(ctx context.Context, l launch, opt ckpt.Options) (*mirror.Mirror, error) {
+// stage copies what is needed of a directory's checkpoint into memory, where all programs of this user on this host share
+// one copy.
+func (p *program) stage(ctx context.Context, l launch) (*mirror.Mirror, error) {
+	opt := ckpt.Options{Log: p.logs.part("ckpt")}
 	m, err := load.Describe(ctx, l.dir, l.stored(), opt)
 	if err != nil {
 		return nil, err
@@ -142,7 +152,7 @@ func (p *program) stage(ctx context.Context, l launch, opt ckpt.Options) (*mirro
 	report, end := p.progress("copying to /dev/shm", inBytes)
 	defer end()
 	o := mirror.Options{Dir: mirror.SharedMemory(), Temporary: true, Log: opt.Log}
-	return mirror.Get(ctx, o, mirror.NewDirectory(l.dir, m), load.All, l.repackThreads(), report)
+	return mirror.Get(ctx, o, mirror.NewDirectory(l.dir, m), l.wants(), l.repackThreads(), report)
 }
 
 // shares tells whether a plugin may come to read the weights: a library has been lent, or the control socket may name
@@ -157,6 +167,17 @@ func (l launch) stored() model.Config {
 		return l.config
 	}
 	return l.files
+}
+
+// wants is what has to be there of the files, before any overlay.
+func (l launch) wants() load.Need {
+	switch {
+	case l.need == nil:
+		return load.All
+	case l.overlay != nil:
+		return load.BeforeOverlay(l.overlay, l.need)
+	}
+	return l.need
 }
 
 // load opens a model's files, applies an overlay, and repacks its matrices if that is wanted.

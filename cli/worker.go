@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io/fs"
 	"time"
 
@@ -10,9 +11,11 @@ import (
 	"troupe/actors"
 	"troupe/bench"
 	"troupe/ckpt"
+	"troupe/ckpt/mirror"
 	"troupe/internal/load"
 	"troupe/kernels"
 	"troupe/lab"
+	"troupe/model"
 	"troupe/stages"
 	"troupe/stages/place"
 )
@@ -25,6 +28,8 @@ func (p *program) workerCommand() *cli.Command {
 		Description: `Waits for a run that names it (troupe run --workers HOST:PORT), opens the layers
 and experts that the run puts here, and computes them; one run after the other.
 It reads only what it computes with, from the same model directory as the run.
+With --fetch it needs none: it fetches its part from the head of the run, into a
+cache that the next run finds (docs/hosts.md).
 Ctrl-C ends it: the run then goes on elsewhere, or waits.
 
 Who comes in must have a certificate of the same authority (troupe help cert);
@@ -32,7 +37,8 @@ Who comes in must have a certificate of the same authority (troupe help cert);
 
 troupe worker --insecure
 troupe worker --insecure --listen 127.0.0.1:7001 --devices cpu:1,cpu:1
-troupe worker --listen 10.0.0.2:7000 -m grok-1 --devices cpu:16`,
+troupe worker --listen 10.0.0.2:7000 -m grok-1 --devices cpu:16
+troupe worker --listen 10.0.0.3:7000 --fetch --cache /data --cache-limit 100GB`,
 		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "listen", Value: "127.0.0.1:7000", Usage: "`HOST:PORT` where runs come in", Category: workersCategory},
 			advertiseFlag(),
@@ -47,7 +53,8 @@ troupe worker --listen 10.0.0.2:7000 -m grok-1 --devices cpu:16`,
 			&cli.BoolFlag{Name: "measure", Value: true, Usage: "measure what the devices read and multiply, for plans and placements that ask", Category: engineCategory},
 			repackFlag(),
 			overlayFlag(engineCategory),
-		}, append(linkFlags(workersCategory), pluginFlags(kernelsCategory)...)...),
+			&cli.BoolFlag{Name: "shm", Usage: "copy what is computed with into /dev/shm first; programs share one copy, the last removes it", Category: engineCategory},
+		}, append(fetchFlags(), append(linkFlags(workersCategory), pluginFlags(kernelsCategory)...)...)...),
 		Action: p.worker,
 	}
 }
@@ -63,6 +70,19 @@ type offered struct {
 	speeds   []bench.Speed // of each device; 0: not measured
 	binding  string
 	identity string
+	fetch    bool           // the model comes from the head
+	cache    mirror.Options // where what is fetched is kept
+}
+
+// has is what a worker computes with, for people.
+func (o offered) has() string {
+	switch {
+	case o.fetch && o.shm:
+		return "weights fetched into /dev/shm"
+	case o.fetch:
+		return "weights fetched into " + o.cache.Dir
+	}
+	return fmt.Sprintf("%s (%s)", o.dir.name, o.identity)
 }
 
 func (p *program) worker(c *cli.Context) error {
@@ -79,7 +99,7 @@ func (p *program) worker(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	p.notice("listening on %s with %s of %s (%s)", net.Address(), counted(len(o.devices), "device", "devices"), o.dir.name, o.identity)
+	p.notice("listening on %s with %s of %s", net.Address(), counted(len(o.devices), "device", "devices"), o.has())
 	<-c.Context.Done()
 	ctx, cancel := context.WithTimeout(context.Background(), stopPatience)
 	defer cancel()
@@ -87,8 +107,13 @@ func (p *program) worker(c *cli.Context) error {
 }
 
 func (p *program) workerOptions(net *actors.Net, o offered) actors.WorkerOptions {
-	w := actors.WorkerOptions{Net: net, Model: o.config, Identity: o.identity, Build: readBuild().protocol(), Binding: o.binding, Log: p.logs.plain("actors"), Silence: o.silence,
-		Load: p.loader(o.launch), Told: func(text string) { p.notice("%s", text) }}
+	w := actors.WorkerOptions{Net: net, Build: readBuild().protocol(), Binding: o.binding, Log: p.logs.plain("actors"), Silence: o.silence,
+		Told: func(text string) { p.notice("%s", text) }}
+	if o.fetch {
+		w.Fetch = p.fetcher(o)
+	} else {
+		w.Model, w.Identity, w.Load = o.config, o.identity, p.loader(o.launch)
+	}
 	for i, d := range o.devices {
 		w.Devices = append(w.Devices, actors.Offered{Device: d, Bandwidth: o.speeds[i].Read, Flops: 2 * o.speeds[i].Multiply})
 	}
@@ -108,11 +133,17 @@ func (b build) protocol() string {
 }
 
 func (p *program) readOffered(c *cli.Context) (o offered, err error) {
-	if o.dir, err = modelDir(c.String("model")); err != nil {
+	o.shm = c.Bool("shm")
+	if o.fetch, o.cache, err = p.readFetch(c); err != nil {
 		return o, err
 	}
-	if o.config, o.rearranged, err = o.dir.rearrange(c.Context, c.String("overlay")); err != nil {
-		return o, err
+	if !o.fetch {
+		if o.dir, err = modelDir(c.String("model")); err != nil {
+			return o, err
+		}
+		if o.config, o.rearranged, err = o.dir.rearrange(c.Context, c.String("overlay")); err != nil {
+			return o, err
+		}
 	}
 	if o.repack, err = readRepack(c); err != nil {
 		return o, err
@@ -137,8 +168,10 @@ func (p *program) readOffered(c *cli.Context) (o offered, err error) {
 			return o, badFlag("kernels", err)
 		}
 	}
-	if o.identity, err = p.identity(c.Context, o.launch); err != nil {
-		return o, err
+	if !o.fetch {
+		if o.identity, err = p.identity(c.Context, o.launch); err != nil {
+			return o, err
+		}
 	}
 	o.speeds = make([]bench.Speed, len(o.devices))
 	if c.Bool("measure") {
@@ -153,7 +186,15 @@ func (o *offered) measure(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	shape, rows := expertShape(o.config, nil, defaultRows*o.config.Model.NumSelectedExperts)
+	config := o.config
+	if o.fetch { // what comes is not known yet
+		grok1, err := model.FindPreset("grok-1")
+		if err != nil {
+			return err
+		}
+		config = grok1.Config
+	}
+	shape, rows := expertShape(config, nil, defaultRows*config.Model.NumSelectedExperts)
 	prober := bench.NewProber(v, kernels.Int8, shape, rows)
 	for i, d := range o.devices {
 		if o.speeds[i], err = prober.Speed(ctx, d.KernelThreads()); err != nil {
@@ -191,13 +232,10 @@ func (p *program) loader(l launch) actors.Load {
 
 // open opens what a launch needs of a model's files.
 func (l launch) open(ctx context.Context, files fs.FS, opt ckpt.Options) (*load.Model, error) {
-	switch {
-	case l.need == nil:
+	if l.need == nil {
 		return load.Open(ctx, files, l.stored(), opt)
-	case l.overlay != nil:
-		return load.OpenPart(ctx, files, l.stored(), load.BeforeOverlay(l.overlay, l.need), opt)
 	}
-	return load.OpenPart(ctx, files, l.stored(), l.need, opt)
+	return load.OpenPart(ctx, files, l.stored(), l.wants(), opt)
 }
 
 // openNet opens the door to other hosts. The peers are those that will be spoken with, as a flag names them.

@@ -16,7 +16,8 @@ import (
 // -1 for a tensor without experts.
 type Need func(tensor string, layer, expert int) bool
 
-// NeedOf is what stages with these spans of layers, and these experts, compute with.
+// NeedOf is what stages with these spans of layers, and these experts, compute with. expert is asked about layers and
+// experts of the configuration alone, whatever is asked of the Need.
 func NeedOf(c model.Config, spans []stages.Span, expert func(layer, expert int) bool) Need {
 	short := c
 	short.SequenceLen = 1 // names are wanted, not the table of rotary angles
@@ -45,7 +46,7 @@ func NeedOf(c model.Config, spans []stages.Span, expert func(layer, expert int) 
 		if e < 0 {
 			return names[tensor]
 		}
-		return expert(layer, e)
+		return layer >= 0 && layer < last && e < c.Model.NumExperts && expert(layer, e)
 	}
 }
 
@@ -55,6 +56,9 @@ func BeforeOverlay(o *surgery.Overlay, need Need) Need {
 	return func(tensor string, layer, expert int) bool {
 		if expert < 0 {
 			return need(tensor, layer, expert)
+		}
+		if layer < 0 || layer >= len(o.Layers) {
+			return false
 		}
 		for e, made := range o.Layers[layer] {
 			for _, term := range made.Weights {

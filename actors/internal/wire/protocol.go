@@ -10,12 +10,12 @@ const Piece = 256 << 10
 
 // ToWorker are the messages that a worker takes in over the link.
 func ToWorker() []proto.Message {
-	return []proto.Message{&Hello{}, &Beat{}, &Bye{}, &Open{}, &Shut{}, &Leave{}, &Revive{}, &Kill{}}
+	return []proto.Message{&Hello{}, &Beat{}, &Bye{}, &Open{}, &Shut{}, &Leave{}, &Revive{}, &Kill{}, &Fetched{}}
 }
 
 // ToHead are those that a head takes in.
 func ToHead() []proto.Message {
-	return []proto.Message{&Welcome{}, &Refused{}, &Beat{}, &Bye{}, &Done{}}
+	return []proto.Message{&Welcome{}, &Refused{}, &Beat{}, &Bye{}, &Done{}, &Fetch{}, &Fetching{}}
 }
 
 // DataToWorker are the messages that a worker takes in over the connection for batches. Their order is their number.

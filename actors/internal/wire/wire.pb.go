@@ -28,6 +28,55 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+type Lent int32
+
+const (
+	Lent_FILE     Lent = 0
+	Lent_MANIFEST Lent = 1 // of the files
+	Lent_OVERLAY  Lent = 2 // that rearranges the model; an empty text: none
+)
+
+// Enum value maps for Lent.
+var (
+	Lent_name = map[int32]string{
+		0: "FILE",
+		1: "MANIFEST",
+		2: "OVERLAY",
+	}
+	Lent_value = map[string]int32{
+		"FILE":     0,
+		"MANIFEST": 1,
+		"OVERLAY":  2,
+	}
+)
+
+func (x Lent) Enum() *Lent {
+	p := new(Lent)
+	*p = x
+	return p
+}
+
+func (x Lent) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Lent) Descriptor() protoreflect.EnumDescriptor {
+	return file_wire_proto_enumTypes[0].Descriptor()
+}
+
+func (Lent) Type() protoreflect.EnumType {
+	return &file_wire_proto_enumTypes[0]
+}
+
+func (x Lent) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Lent.Descriptor instead.
+func (Lent) EnumDescriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{0}
+}
+
 type Field int32
 
 const (
@@ -64,11 +113,11 @@ func (x Field) String() string {
 }
 
 func (Field) Descriptor() protoreflect.EnumDescriptor {
-	return file_wire_proto_enumTypes[0].Descriptor()
+	return file_wire_proto_enumTypes[1].Descriptor()
 }
 
 func (Field) Type() protoreflect.EnumType {
-	return &file_wire_proto_enumTypes[0]
+	return &file_wire_proto_enumTypes[1]
 }
 
 func (x Field) Number() protoreflect.EnumNumber {
@@ -77,7 +126,7 @@ func (x Field) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Field.Descriptor instead.
 func (Field) EnumDescriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{0}
+	return file_wire_proto_rawDescGZIP(), []int{1}
 }
 
 // Hello comes first, from a head to the actor door of a worker.
@@ -90,6 +139,7 @@ type Hello struct {
 	Desk          string                 `protobuf:"bytes,5,opt,name=desk,proto3" json:"desk,omitempty"`         // and to which actor
 	Identity      string                 `protobuf:"bytes,6,opt,name=identity,proto3" json:"identity,omitempty"` // of the checkpoint; "": none is wanted, the worker is only asked what it has
 	Config        []byte                 `protobuf:"bytes,7,opt,name=config,proto3" json:"config,omitempty"`     // of the model, JSON
+	Lends         bool                   `protobuf:"varint,8,opt,name=lends,proto3" json:"lends,omitempty"`      // files of the model: see Fetch
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -171,6 +221,13 @@ func (x *Hello) GetConfig() []byte {
 		return x.Config
 	}
 	return nil
+}
+
+func (x *Hello) GetLends() bool {
+	if x != nil {
+		return x.Lends
+	}
+	return false
 }
 
 // Welcome says what the worker has. Every later message of the head names the session.
@@ -1260,6 +1317,268 @@ func (x *PartName) GetExpert() uint32 {
 	return 0
 }
 
+// Fetch asks for a part of a file, or of a text that describes the files; Fetched answers, in messages of any order.
+type Fetch struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Session       uint64                 `protobuf:"fixed64,1,opt,name=session,proto3" json:"session,omitempty"`
+	Number        uint64                 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"` // of the question
+	What          Lent                   `protobuf:"varint,3,opt,name=what,proto3,enum=troupe.wire.v1.Lent" json:"what,omitempty"`
+	File          uint32                 `protobuf:"varint,4,opt,name=file,proto3" json:"file,omitempty"` // of the manifest
+	Offset        uint64                 `protobuf:"varint,5,opt,name=offset,proto3" json:"offset,omitempty"`
+	Bytes         uint32                 `protobuf:"varint,6,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	Receipts      []uint64               `protobuf:"fixed64,7,rep,packed,name=receipts,proto3" json:"receipts,omitempty"` // of answers that have come
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Fetch) Reset() {
+	*x = Fetch{}
+	mi := &file_wire_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Fetch) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Fetch) ProtoMessage() {}
+
+func (x *Fetch) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Fetch.ProtoReflect.Descriptor instead.
+func (*Fetch) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *Fetch) GetSession() uint64 {
+	if x != nil {
+		return x.Session
+	}
+	return 0
+}
+
+func (x *Fetch) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *Fetch) GetWhat() Lent {
+	if x != nil {
+		return x.What
+	}
+	return Lent_FILE
+}
+
+func (x *Fetch) GetFile() uint32 {
+	if x != nil {
+		return x.File
+	}
+	return 0
+}
+
+func (x *Fetch) GetOffset() uint64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *Fetch) GetBytes() uint32 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *Fetch) GetReceipts() []uint64 {
+	if x != nil {
+		return x.Receipts
+	}
+	return nil
+}
+
+type Fetched struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Session       uint64                 `protobuf:"fixed64,1,opt,name=session,proto3" json:"session,omitempty"`
+	Number        uint64                 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"`
+	Receipt       uint64                 `protobuf:"fixed64,3,opt,name=receipt,proto3" json:"receipt,omitempty"` // to show that the whole answer has come
+	Bytes         uint32                 `protobuf:"varint,4,opt,name=bytes,proto3" json:"bytes,omitempty"`      // of the whole answer
+	Offset        uint32                 `protobuf:"varint,5,opt,name=offset,proto3" json:"offset,omitempty"`    // within it
+	Data          []byte                 `protobuf:"bytes,6,opt,name=data,proto3" json:"data,omitempty"`
+	Sum           []byte                 `protobuf:"bytes,7,opt,name=sum,proto3" json:"sum,omitempty"`      // of a file: SHA-256 of the whole answer, as it is where it comes from
+	Total         uint64                 `protobuf:"varint,8,opt,name=total,proto3" json:"total,omitempty"` // of a text: its bytes
+	Error         string                 `protobuf:"bytes,9,opt,name=error,proto3" json:"error,omitempty"`  // "": none
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Fetched) Reset() {
+	*x = Fetched{}
+	mi := &file_wire_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Fetched) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Fetched) ProtoMessage() {}
+
+func (x *Fetched) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Fetched.ProtoReflect.Descriptor instead.
+func (*Fetched) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *Fetched) GetSession() uint64 {
+	if x != nil {
+		return x.Session
+	}
+	return 0
+}
+
+func (x *Fetched) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *Fetched) GetReceipt() uint64 {
+	if x != nil {
+		return x.Receipt
+	}
+	return 0
+}
+
+func (x *Fetched) GetBytes() uint32 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *Fetched) GetOffset() uint32 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *Fetched) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+func (x *Fetched) GetSum() []byte {
+	if x != nil {
+		return x.Sum
+	}
+	return nil
+}
+
+func (x *Fetched) GetTotal() uint64 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+func (x *Fetched) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+// Fetching tells a head how far a worker is with what it fetches.
+type Fetching struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Session       uint64                 `protobuf:"fixed64,1,opt,name=session,proto3" json:"session,omitempty"`
+	Done          uint64                 `protobuf:"varint,2,opt,name=done,proto3" json:"done,omitempty"` // bytes
+	Total         uint64                 `protobuf:"varint,3,opt,name=total,proto3" json:"total,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Fetching) Reset() {
+	*x = Fetching{}
+	mi := &file_wire_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Fetching) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Fetching) ProtoMessage() {}
+
+func (x *Fetching) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Fetching.ProtoReflect.Descriptor instead.
+func (*Fetching) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *Fetching) GetSession() uint64 {
+	if x != nil {
+		return x.Session
+	}
+	return 0
+}
+
+func (x *Fetching) GetDone() uint64 {
+	if x != nil {
+		return x.Done
+	}
+	return 0
+}
+
+func (x *Fetching) GetTotal() uint64 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
 // Rows are values of rows of a batch, ahead of the message that they belong to: what does not fit into it.
 type Rows struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1274,7 +1593,7 @@ type Rows struct {
 
 func (x *Rows) Reset() {
 	*x = Rows{}
-	mi := &file_wire_proto_msgTypes[16]
+	mi := &file_wire_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1286,7 +1605,7 @@ func (x *Rows) String() string {
 func (*Rows) ProtoMessage() {}
 
 func (x *Rows) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[16]
+	mi := &file_wire_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1299,7 +1618,7 @@ func (x *Rows) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rows.ProtoReflect.Descriptor instead.
 func (*Rows) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{16}
+	return file_wire_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Rows) GetSlot() uint32 {
@@ -1362,7 +1681,7 @@ type Pass struct {
 
 func (x *Pass) Reset() {
 	*x = Pass{}
-	mi := &file_wire_proto_msgTypes[17]
+	mi := &file_wire_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1374,7 +1693,7 @@ func (x *Pass) String() string {
 func (*Pass) ProtoMessage() {}
 
 func (x *Pass) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[17]
+	mi := &file_wire_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1387,7 +1706,7 @@ func (x *Pass) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pass.ProtoReflect.Descriptor instead.
 func (*Pass) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{17}
+	return file_wire_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Pass) GetSlot() uint32 {
@@ -1513,7 +1832,7 @@ type Sequence struct {
 
 func (x *Sequence) Reset() {
 	*x = Sequence{}
-	mi := &file_wire_proto_msgTypes[18]
+	mi := &file_wire_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1525,7 +1844,7 @@ func (x *Sequence) String() string {
 func (*Sequence) ProtoMessage() {}
 
 func (x *Sequence) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[18]
+	mi := &file_wire_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1538,7 +1857,7 @@ func (x *Sequence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sequence.ProtoReflect.Descriptor instead.
 func (*Sequence) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{18}
+	return file_wire_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Sequence) GetTable() []int32 {
@@ -1580,7 +1899,7 @@ type Draw struct {
 
 func (x *Draw) Reset() {
 	*x = Draw{}
-	mi := &file_wire_proto_msgTypes[19]
+	mi := &file_wire_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1592,7 +1911,7 @@ func (x *Draw) String() string {
 func (*Draw) ProtoMessage() {}
 
 func (x *Draw) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[19]
+	mi := &file_wire_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1605,7 +1924,7 @@ func (x *Draw) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Draw.ProtoReflect.Descriptor instead.
 func (*Draw) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{19}
+	return file_wire_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Draw) GetKind() uint32 {
@@ -1696,7 +2015,7 @@ type Back struct {
 
 func (x *Back) Reset() {
 	*x = Back{}
-	mi := &file_wire_proto_msgTypes[20]
+	mi := &file_wire_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1708,7 +2027,7 @@ func (x *Back) String() string {
 func (*Back) ProtoMessage() {}
 
 func (x *Back) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[20]
+	mi := &file_wire_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1721,7 +2040,7 @@ func (x *Back) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Back.ProtoReflect.Descriptor instead.
 func (*Back) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{20}
+	return file_wire_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Back) GetSlot() uint32 {
@@ -1799,7 +2118,7 @@ type Drawn struct {
 
 func (x *Drawn) Reset() {
 	*x = Drawn{}
-	mi := &file_wire_proto_msgTypes[21]
+	mi := &file_wire_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1811,7 +2130,7 @@ func (x *Drawn) String() string {
 func (*Drawn) ProtoMessage() {}
 
 func (x *Drawn) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[21]
+	mi := &file_wire_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1824,7 +2143,7 @@ func (x *Drawn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drawn.ProtoReflect.Descriptor instead.
 func (*Drawn) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{21}
+	return file_wire_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Drawn) GetToken() int32 {
@@ -1873,7 +2192,7 @@ type Routed struct {
 
 func (x *Routed) Reset() {
 	*x = Routed{}
-	mi := &file_wire_proto_msgTypes[22]
+	mi := &file_wire_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1885,7 +2204,7 @@ func (x *Routed) String() string {
 func (*Routed) ProtoMessage() {}
 
 func (x *Routed) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[22]
+	mi := &file_wire_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1898,7 +2217,7 @@ func (x *Routed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Routed.ProtoReflect.Descriptor instead.
 func (*Routed) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{22}
+	return file_wire_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Routed) GetSlot() uint32 {
@@ -1978,7 +2297,7 @@ type Turn struct {
 
 func (x *Turn) Reset() {
 	*x = Turn{}
-	mi := &file_wire_proto_msgTypes[23]
+	mi := &file_wire_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1990,7 +2309,7 @@ func (x *Turn) String() string {
 func (*Turn) ProtoMessage() {}
 
 func (x *Turn) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[23]
+	mi := &file_wire_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2003,7 +2322,7 @@ func (x *Turn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Turn.ProtoReflect.Descriptor instead.
 func (*Turn) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{23}
+	return file_wire_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Turn) GetLayer() int32 {
@@ -2059,7 +2378,7 @@ type Work struct {
 
 func (x *Work) Reset() {
 	*x = Work{}
-	mi := &file_wire_proto_msgTypes[24]
+	mi := &file_wire_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2071,7 +2390,7 @@ func (x *Work) String() string {
 func (*Work) ProtoMessage() {}
 
 func (x *Work) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[24]
+	mi := &file_wire_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2084,7 +2403,7 @@ func (x *Work) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Work.ProtoReflect.Descriptor instead.
 func (*Work) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{24}
+	return file_wire_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Work) GetSlot() uint32 {
@@ -2164,7 +2483,7 @@ type Part struct {
 
 func (x *Part) Reset() {
 	*x = Part{}
-	mi := &file_wire_proto_msgTypes[25]
+	mi := &file_wire_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2176,7 +2495,7 @@ func (x *Part) String() string {
 func (*Part) ProtoMessage() {}
 
 func (x *Part) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[25]
+	mi := &file_wire_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2189,7 +2508,7 @@ func (x *Part) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Part.ProtoReflect.Descriptor instead.
 func (*Part) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{25}
+	return file_wire_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Part) GetSlot() uint32 {
@@ -2239,7 +2558,7 @@ var File_wire_proto protoreflect.FileDescriptor
 const file_wire_proto_rawDesc = "" +
 	"\n" +
 	"\n" +
-	"wire.proto\x12\x0etroupe.wire.v1\"\xaf\x01\n" +
+	"wire.proto\x12\x0etroupe.wire.v1\"\xc5\x01\n" +
 	"\x05Hello\x12\x1a\n" +
 	"\bprotocol\x18\x01 \x01(\rR\bprotocol\x12\x14\n" +
 	"\x05build\x18\x02 \x01(\tR\x05build\x12\x12\n" +
@@ -2247,7 +2566,8 @@ const file_wire_proto_rawDesc = "" +
 	"\aaddress\x18\x04 \x01(\tR\aaddress\x12\x12\n" +
 	"\x04desk\x18\x05 \x01(\tR\x04desk\x12\x1a\n" +
 	"\bidentity\x18\x06 \x01(\tR\bidentity\x12\x16\n" +
-	"\x06config\x18\a \x01(\fR\x06config\"\xac\x01\n" +
+	"\x06config\x18\a \x01(\fR\x06config\x12\x14\n" +
+	"\x05lends\x18\b \x01(\bR\x05lends\"\xac\x01\n" +
 	"\aWelcome\x12\x18\n" +
 	"\asession\x18\x01 \x01(\x06R\asession\x12\x14\n" +
 	"\x05build\x18\x02 \x01(\tR\x05build\x12-\n" +
@@ -2330,7 +2650,29 @@ const file_wire_proto_rawDesc = "" +
 	"\bPartName\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\rR\x04kind\x12\x14\n" +
 	"\x05index\x18\x02 \x01(\rR\x05index\x12\x16\n" +
-	"\x06expert\x18\x03 \x01(\rR\x06expert\"\x89\x01\n" +
+	"\x06expert\x18\x03 \x01(\rR\x06expert\"\xc1\x01\n" +
+	"\x05Fetch\x12\x18\n" +
+	"\asession\x18\x01 \x01(\x06R\asession\x12\x16\n" +
+	"\x06number\x18\x02 \x01(\x04R\x06number\x12(\n" +
+	"\x04what\x18\x03 \x01(\x0e2\x14.troupe.wire.v1.LentR\x04what\x12\x12\n" +
+	"\x04file\x18\x04 \x01(\rR\x04file\x12\x16\n" +
+	"\x06offset\x18\x05 \x01(\x04R\x06offset\x12\x14\n" +
+	"\x05bytes\x18\x06 \x01(\rR\x05bytes\x12\x1a\n" +
+	"\breceipts\x18\a \x03(\x06R\breceipts\"\xd5\x01\n" +
+	"\aFetched\x12\x18\n" +
+	"\asession\x18\x01 \x01(\x06R\asession\x12\x16\n" +
+	"\x06number\x18\x02 \x01(\x04R\x06number\x12\x18\n" +
+	"\areceipt\x18\x03 \x01(\x06R\areceipt\x12\x14\n" +
+	"\x05bytes\x18\x04 \x01(\rR\x05bytes\x12\x16\n" +
+	"\x06offset\x18\x05 \x01(\rR\x06offset\x12\x12\n" +
+	"\x04data\x18\x06 \x01(\fR\x04data\x12\x10\n" +
+	"\x03sum\x18\a \x01(\fR\x03sum\x12\x14\n" +
+	"\x05total\x18\b \x01(\x04R\x05total\x12\x14\n" +
+	"\x05error\x18\t \x01(\tR\x05error\"N\n" +
+	"\bFetching\x12\x18\n" +
+	"\asession\x18\x01 \x01(\x06R\asession\x12\x12\n" +
+	"\x04done\x18\x02 \x01(\x04R\x04done\x12\x14\n" +
+	"\x05total\x18\x03 \x01(\x04R\x05total\"\x89\x01\n" +
 	"\x04Rows\x12\x12\n" +
 	"\x04slot\x18\x01 \x01(\rR\x04slot\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12+\n" +
@@ -2419,7 +2761,11 @@ const file_wire_proto_rawDesc = "" +
 	"\x05layer\x18\x03 \x01(\rR\x05layer\x12\x16\n" +
 	"\x06expert\x18\x04 \x01(\rR\x06expert\x12\x14\n" +
 	"\x05error\x18\x05 \x01(\tR\x05error\x12(\n" +
-	"\x04rest\x18\x06 \x01(\v2\x14.troupe.wire.v1.RowsR\x04rest*6\n" +
+	"\x04rest\x18\x06 \x01(\v2\x14.troupe.wire.v1.RowsR\x04rest*+\n" +
+	"\x04Lent\x12\b\n" +
+	"\x04FILE\x10\x00\x12\f\n" +
+	"\bMANIFEST\x10\x01\x12\v\n" +
+	"\aOVERLAY\x10\x02*6\n" +
 	"\x05Field\x12\n" +
 	"\n" +
 	"\x06HIDDEN\x10\x00\x12\t\n" +
@@ -2441,59 +2787,64 @@ func file_wire_proto_rawDescGZIP() []byte {
 	return file_wire_proto_rawDescData
 }
 
-var file_wire_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
+var file_wire_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
 var file_wire_proto_goTypes = []any{
-	(Field)(0),       // 0: troupe.wire.v1.Field
-	(*Hello)(nil),    // 1: troupe.wire.v1.Hello
-	(*Welcome)(nil),  // 2: troupe.wire.v1.Welcome
-	(*Offer)(nil),    // 3: troupe.wire.v1.Offer
-	(*Refused)(nil),  // 4: troupe.wire.v1.Refused
-	(*Beat)(nil),     // 5: troupe.wire.v1.Beat
-	(*Bye)(nil),      // 6: troupe.wire.v1.Bye
-	(*Open)(nil),     // 7: troupe.wire.v1.Open
-	(*Span)(nil),     // 8: troupe.wire.v1.Span
-	(*Home)(nil),     // 9: troupe.wire.v1.Home
-	(*Shut)(nil),     // 10: troupe.wire.v1.Shut
-	(*Revive)(nil),   // 11: troupe.wire.v1.Revive
-	(*Leave)(nil),    // 12: troupe.wire.v1.Leave
-	(*Kill)(nil),     // 13: troupe.wire.v1.Kill
-	(*Done)(nil),     // 14: troupe.wire.v1.Done
-	(*Died)(nil),     // 15: troupe.wire.v1.Died
-	(*PartName)(nil), // 16: troupe.wire.v1.PartName
-	(*Rows)(nil),     // 17: troupe.wire.v1.Rows
-	(*Pass)(nil),     // 18: troupe.wire.v1.Pass
-	(*Sequence)(nil), // 19: troupe.wire.v1.Sequence
-	(*Draw)(nil),     // 20: troupe.wire.v1.Draw
-	(*Back)(nil),     // 21: troupe.wire.v1.Back
-	(*Drawn)(nil),    // 22: troupe.wire.v1.Drawn
-	(*Routed)(nil),   // 23: troupe.wire.v1.Routed
-	(*Turn)(nil),     // 24: troupe.wire.v1.Turn
-	(*Work)(nil),     // 25: troupe.wire.v1.Work
-	(*Part)(nil),     // 26: troupe.wire.v1.Part
+	(Lent)(0),        // 0: troupe.wire.v1.Lent
+	(Field)(0),       // 1: troupe.wire.v1.Field
+	(*Hello)(nil),    // 2: troupe.wire.v1.Hello
+	(*Welcome)(nil),  // 3: troupe.wire.v1.Welcome
+	(*Offer)(nil),    // 4: troupe.wire.v1.Offer
+	(*Refused)(nil),  // 5: troupe.wire.v1.Refused
+	(*Beat)(nil),     // 6: troupe.wire.v1.Beat
+	(*Bye)(nil),      // 7: troupe.wire.v1.Bye
+	(*Open)(nil),     // 8: troupe.wire.v1.Open
+	(*Span)(nil),     // 9: troupe.wire.v1.Span
+	(*Home)(nil),     // 10: troupe.wire.v1.Home
+	(*Shut)(nil),     // 11: troupe.wire.v1.Shut
+	(*Revive)(nil),   // 12: troupe.wire.v1.Revive
+	(*Leave)(nil),    // 13: troupe.wire.v1.Leave
+	(*Kill)(nil),     // 14: troupe.wire.v1.Kill
+	(*Done)(nil),     // 15: troupe.wire.v1.Done
+	(*Died)(nil),     // 16: troupe.wire.v1.Died
+	(*PartName)(nil), // 17: troupe.wire.v1.PartName
+	(*Fetch)(nil),    // 18: troupe.wire.v1.Fetch
+	(*Fetched)(nil),  // 19: troupe.wire.v1.Fetched
+	(*Fetching)(nil), // 20: troupe.wire.v1.Fetching
+	(*Rows)(nil),     // 21: troupe.wire.v1.Rows
+	(*Pass)(nil),     // 22: troupe.wire.v1.Pass
+	(*Sequence)(nil), // 23: troupe.wire.v1.Sequence
+	(*Draw)(nil),     // 24: troupe.wire.v1.Draw
+	(*Back)(nil),     // 25: troupe.wire.v1.Back
+	(*Drawn)(nil),    // 26: troupe.wire.v1.Drawn
+	(*Routed)(nil),   // 27: troupe.wire.v1.Routed
+	(*Turn)(nil),     // 28: troupe.wire.v1.Turn
+	(*Work)(nil),     // 29: troupe.wire.v1.Work
+	(*Part)(nil),     // 30: troupe.wire.v1.Part
 }
 var file_wire_proto_depIdxs = []int32{
-	3,  // 0: troupe.wire.v1.Welcome.offers:type_name -> troupe.wire.v1.Offer
-	8,  // 1: troupe.wire.v1.Open.stages:type_name -> troupe.wire.v1.Span
-	9,  // 2: troupe.wire.v1.Open.homes:type_name -> troupe.wire.v1.Home
-	16, // 3: troupe.wire.v1.Revive.part:type_name -> troupe.wire.v1.PartName
-	16, // 4: troupe.wire.v1.Leave.part:type_name -> troupe.wire.v1.PartName
-	16, // 5: troupe.wire.v1.Kill.part:type_name -> troupe.wire.v1.PartName
-	16, // 6: troupe.wire.v1.Died.part:type_name -> troupe.wire.v1.PartName
-	0,  // 7: troupe.wire.v1.Rows.field:type_name -> troupe.wire.v1.Field
-	20, // 8: troupe.wire.v1.Pass.draws:type_name -> troupe.wire.v1.Draw
-	19, // 9: troupe.wire.v1.Pass.sequences:type_name -> troupe.wire.v1.Sequence
-	17, // 10: troupe.wire.v1.Pass.rest:type_name -> troupe.wire.v1.Rows
-	22, // 11: troupe.wire.v1.Back.drawn:type_name -> troupe.wire.v1.Drawn
-	24, // 12: troupe.wire.v1.Back.turns:type_name -> troupe.wire.v1.Turn
-	17, // 13: troupe.wire.v1.Back.rest:type_name -> troupe.wire.v1.Rows
-	17, // 14: troupe.wire.v1.Work.rest:type_name -> troupe.wire.v1.Rows
-	17, // 15: troupe.wire.v1.Part.rest:type_name -> troupe.wire.v1.Rows
-	16, // [16:16] is the sub-list for method output_type
-	16, // [16:16] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	4,  // 0: troupe.wire.v1.Welcome.offers:type_name -> troupe.wire.v1.Offer
+	9,  // 1: troupe.wire.v1.Open.stages:type_name -> troupe.wire.v1.Span
+	10, // 2: troupe.wire.v1.Open.homes:type_name -> troupe.wire.v1.Home
+	17, // 3: troupe.wire.v1.Revive.part:type_name -> troupe.wire.v1.PartName
+	17, // 4: troupe.wire.v1.Leave.part:type_name -> troupe.wire.v1.PartName
+	17, // 5: troupe.wire.v1.Kill.part:type_name -> troupe.wire.v1.PartName
+	17, // 6: troupe.wire.v1.Died.part:type_name -> troupe.wire.v1.PartName
+	0,  // 7: troupe.wire.v1.Fetch.what:type_name -> troupe.wire.v1.Lent
+	1,  // 8: troupe.wire.v1.Rows.field:type_name -> troupe.wire.v1.Field
+	24, // 9: troupe.wire.v1.Pass.draws:type_name -> troupe.wire.v1.Draw
+	23, // 10: troupe.wire.v1.Pass.sequences:type_name -> troupe.wire.v1.Sequence
+	21, // 11: troupe.wire.v1.Pass.rest:type_name -> troupe.wire.v1.Rows
+	26, // 12: troupe.wire.v1.Back.drawn:type_name -> troupe.wire.v1.Drawn
+	28, // 13: troupe.wire.v1.Back.turns:type_name -> troupe.wire.v1.Turn
+	21, // 14: troupe.wire.v1.Back.rest:type_name -> troupe.wire.v1.Rows
+	21, // 15: troupe.wire.v1.Work.rest:type_name -> troupe.wire.v1.Rows
+	21, // 16: troupe.wire.v1.Part.rest:type_name -> troupe.wire.v1.Rows
+	17, // [17:17] is the sub-list for method output_type
+	17, // [17:17] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_wire_proto_init() }
@@ -2506,8 +2857,8 @@ func file_wire_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wire_proto_rawDesc), len(file_wire_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   26,
+			NumEnums:      2,
+			NumMessages:   29,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
