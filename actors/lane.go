@@ -11,7 +11,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 )
 
-// lane is the one OS thread of a device: every actor that lives there takes its turns on it, in order
+// lane is the one OS thread of a device of this host: every actor that lives there takes its turns on it, in order
 // of arrival. One thread per device, not per actor, makes a hop between neighbours a push on a slice
 // (0.1 µs) instead of a thread switch (tens of µs), and kernels never meet on a device.
 //
@@ -25,6 +25,7 @@ type lane struct {
 	parked  bool
 	stopped bool
 	done    chan struct{} // closed when the thread has ended
+	loose   bool          // no thread of its own, no looking for work before it parks
 
 	born  time.Time
 	idle  atomic.Int64 // nanoseconds without work
@@ -37,8 +38,14 @@ var _ actor.Dispatcher = (*lane)(nil)
 // a parked thread takes. A hop between two lanes is 0.5 to 5 µs so, and 20 to 50 without (BenchmarkHop).
 const laneSpins = 20_000
 
-func newLane() *lane {
-	l := &lane{done: make(chan struct{}), born: time.Now()}
+func newLane() *lane { return startLane(false) }
+
+// newLooseLane is a lane for a device of another host, where nothing is computed here: any thread may run it, so that
+// the goroutine that reads what comes from there hands over its own instead of waking another.
+func newLooseLane() *lane { return startLane(true) }
+
+func startLane(loose bool) *lane {
+	l := &lane{done: make(chan struct{}), born: time.Now(), loose: loose}
 	l.work.L = &l.mu
 	go l.run()
 	return l
@@ -84,7 +91,9 @@ func (l *lane) stop() {
 }
 
 func (l *lane) run() {
-	runtime.LockOSThread()      // never unlocked: the thread ends with the goroutine
+	if !l.loose {
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+	}
 	debug.SetPanicOnFault(true) // pages of mapped weights may become unreadable: stages make an error of it
 	defer close(l.done)
 	var turns []func()
@@ -121,9 +130,11 @@ func (l *lane) await() {
 		l.idle.Add(int64(time.Since(l.born) - begin))
 		l.since.Store(0)
 	}()
-	for range laneSpins {
-		if l.queued.Load() > 0 {
-			return
+	if !l.loose {
+		for range laneSpins {
+			if l.queued.Load() > 0 {
+				return
+			}
 		}
 	}
 	l.mu.Lock()

@@ -176,7 +176,7 @@ func (s *session) giveBack() {
 // lane is that of a device. The caller has s.order.
 func (s *session) lane(device int) runner {
 	if s.lanes[device] == nil {
-		s.lanes[device] = s.worker.o.Net.lane(device)
+		s.lanes[device] = s.worker.o.Net.lane(device, false)
 	}
 	return s.lanes[device]
 }

@@ -154,9 +154,14 @@ func (o *Options) fillShared() {
 	if o.Wrap == nil {
 		o.Wrap = o.Net.wrap()
 	}
-	if o.newLane == nil {
-		o.newLane = o.Net.lane
+}
+
+// lane is that of a device, here or of another host.
+func (o *Options) lane(i int, d place.Device) runner {
+	if o.newLane != nil {
+		return o.newLane(i)
 	}
+	return o.Net.lane(i, d.Host != "")
 }
 
 func (e *Engine) openDevices(ctx context.Context, o *Options, plan model.Plan) error {
@@ -165,7 +170,7 @@ func (e *Engine) openDevices(ctx context.Context, o *Options, plan model.Plan) e
 	errs := make([]error, len(o.Placement.Devices))
 	var wg sync.WaitGroup
 	for i, d := range slices.Concat(o.Placement.Devices, o.Spare, e.idle(o)) {
-		e.devices = append(e.devices, &device{Device: d, lane: o.newLane(i), host: e.host(d.Host)})
+		e.devices = append(e.devices, &device{Device: d, lane: o.lane(i, d), host: e.host(d.Host)})
 	}
 	for i, dev := range e.devices[:len(o.Placement.Devices)] {
 		r := &room{device: i, lane: dev.lane}

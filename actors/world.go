@@ -95,9 +95,13 @@ func (l worldLane) do(f func()) {
 	}
 }
 
-// lane is that of a device of this side.
-func (n *Net) lane(device int) runner {
-	if n == nil || n.world == nil {
+// lane is that of a device of this side, or stands for one of another side.
+func (n *Net) lane(device int, far bool) runner {
+	switch {
+	case n != nil && n.world != nil:
+	case far:
+		return newLooseLane()
+	default:
 		return newLane()
 	}
 	return worldLane{n.world.Lane(n.address, device)}
