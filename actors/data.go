@@ -67,12 +67,22 @@ func (n *Net) closeDoorway() error {
 func (n *Net) carry(data *stream.Conn, number uint32, to *actor.PID, m proto.Message) {
 	switch {
 	case data != nil:
-		if !n.out.of(n.side(to)).takes(func() { data.Send(number, m) }) {
-			data.Send(number, m)
+		if !n.out.of(n.side(to)).takes(func() { give(data, number, m) }) {
+			give(data, number, m)
 		}
 	case n.local:
 		n.send(to, m)
 	}
+}
+
+// give sends a message over a connection, and its memory back.
+func give(data *stream.Conn, number uint32, m proto.Message) {
+	if _, ahead := m.(*wire.Routed); ahead {
+		data.Later(number, m) // Back follows
+		return
+	}
+	data.Send(number, m)
+	wire.Free(m)
 }
 
 // mostKnown bounds the names that a taker remembers.
@@ -103,7 +113,7 @@ func (h *host) dialData(ctx context.Context, g *greeting) (*stream.Conn, error) 
 	if g.Data == "" {
 		return nil, nil
 	}
-	c := stream.Config{Out: wire.DataToWorker(), In: wire.DataToHead(), MaxMessage: maxMessage,
+	c := stream.Config{Out: wire.DataToWorker(), In: wire.DataToHead(), MaxMessage: maxMessage, Tail: wire.Values, Room: wire.Room,
 		Lost: func(why error) { h.lose(g.pid, why) }}
 	c.Take = h.net.taker(func(number uint32) string { return postName(number, g.Session) },
 		func(reason string) { h.lose(g.pid, fmt.Errorf("it says: %s", reason)) })
@@ -127,7 +137,7 @@ func (s *session) expectData(welcome *wire.Welcome) {
 	if n.data.listener == nil {
 		return
 	}
-	c := stream.Config{Out: wire.DataToHead(), In: wire.DataToWorker(), MaxMessage: maxMessage,
+	c := stream.Config{Out: wire.DataToHead(), In: wire.DataToWorker(), MaxMessage: maxMessage, Tail: wire.Values, Room: wire.Room,
 		Lost: s.lostData}
 	c.Take = n.taker(func(number uint32) string { return gateName(s.number, number) },
 		func(reason string) { s.finish(fmt.Errorf("%s: %s", s.head, reason)) })

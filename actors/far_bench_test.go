@@ -43,6 +43,7 @@ type echoActor struct{ conn *stream.Conn }
 func (e *echoActor) Receive(c actor.Context) {
 	if m, ok := c.Message().(*wire.Rows); ok {
 		e.conn.Send(byActor, m)
+		wire.Free(m)
 	}
 }
 
@@ -63,7 +64,9 @@ func (a *askActor) Receive(c actor.Context) {
 	case askNow:
 		a.begin = time.Now()
 		a.conn.Send(m.target, m.message)
+		wire.Free(m.message)
 	case *wire.Rows:
+		wire.Free(m)
 		a.answer <- time.Since(a.begin)
 	}
 }
@@ -93,9 +96,10 @@ func echo() error {
 		e := &echoActor{}
 		system := newSystem()
 		pid := system.Root.Spawn(actor.PropsFromProducer(func() actor.Actor { return e }, actor.WithDispatcher(newLane()), actor.WithMailbox(testMailbox)))
-		config := stream.Config{Out: wire.DataToHead(), In: wire.DataToWorker(), MaxMessage: maxMessage, Take: func(target uint32, m proto.Message) {
+		config := stream.Config{Out: wire.DataToHead(), In: wire.DataToWorker(), MaxMessage: maxMessage, Tail: wire.Values, Room: wire.Room, Take: func(target uint32, m proto.Message) {
 			if target == atOnce {
 				e.conn.Send(atOnce, m)
+				wire.Free(m)
 				return
 			}
 			system.Root.Send(pid, m)
@@ -273,7 +277,7 @@ func newAsker(b *testing.B, port, secret string, client *tls.Config) *asker {
 	a := &asker{askActor: &askActor{answer: make(chan time.Duration, 1)}, system: newSystem()}
 	on := newLooseLane()
 	a.pid = a.system.Root.Spawn(actor.PropsFromProducer(func() actor.Actor { return a.askActor }, actor.WithDispatcher(on), actor.WithMailbox(testMailbox)))
-	config := stream.Config{Out: wire.DataToWorker(), In: wire.DataToHead(), MaxMessage: maxMessage,
+	config := stream.Config{Out: wire.DataToWorker(), In: wire.DataToHead(), MaxMessage: maxMessage, Tail: wire.Values, Room: wire.Room,
 		Take: func(_ uint32, m proto.Message) { a.system.Root.Send(a.pid, m) }, Lost: func(why error) { b.Error(why) }}
 	var err error
 	if a.conn, err = stream.Dial(context.Background(), "127.0.0.1:"+port, client, unhex(b, secret), config); err != nil {
@@ -290,7 +294,7 @@ func newAsker(b *testing.B, port, secret string, client *tls.Config) *asker {
 }
 
 func (a *asker) ask(b *testing.B, target uint32, size int) time.Duration {
-	a.system.Root.Send(a.pid, askNow{target, &wire.Rows{Rows: []int32{1}, Values: make([]byte, size)}})
+	a.system.Root.Send(a.pid, askNow{target, &wire.Rows{Rows: []int32{1}, Values: wire.Room(size)}})
 	select {
 	case d := <-a.answer:
 		return d

@@ -47,7 +47,7 @@ func (f *ferry) load(b *credit, field wire.Field, rows []int32) *wire.Rows {
 	each := max(1, wire.Piece/(4*width))
 	for {
 		n := min(each, len(rows))
-		m := &wire.Rows{Slot: uint32(b.slot), Epoch: b.epoch, Field: field, Rows: append([]int32(nil), rows[:n]...), Values: make([]byte, 0, 4*width*n)}
+		m := &wire.Rows{Slot: uint32(b.slot), Epoch: b.epoch, Field: field, Rows: append([]int32(nil), rows[:n]...), Values: wire.Room(4 * width * n)[:0]}
 		for _, r := range rows[:n] {
 			m.Values = wire.Append(m.Values, b.batch.Row(slot, int(r)))
 		}
@@ -92,6 +92,7 @@ func (f *ferry) unload(b *credit, m *wire.Rows) error {
 			return err
 		}
 	}
+	wire.Free(m)
 	return nil
 }
 

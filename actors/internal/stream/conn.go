@@ -72,20 +72,25 @@ func (c *Conn) Start() {
 
 // Send sends a message to an actor of the peer. It does not wait. What cannot be sent ends the connection; what is
 // sent after its end is gone.
-func (c *Conn) Send(target uint32, m proto.Message) {
+func (c *Conn) Send(target uint32, m proto.Message) { c.queue(target, m, true) }
+
+// Later sends a message with the next one: each time that something is written costs as much as 10 KiB.
+func (c *Conn) Later(target uint32, m proto.Message) { c.queue(target, m, false) }
+
+func (c *Conn) queue(target uint32, m proto.Message, now bool) {
 	if c.over.Load() {
 		return
 	}
 	c.send.Lock()
-	err := c.put(target, m)
+	err := c.put(target, m, now)
 	c.send.Unlock()
 	if err != nil {
 		c.fail(err)
 	}
 }
 
-// put writes a message, or has it wait. The caller has c.send.
-func (c *Conn) put(target uint32, m proto.Message) (err error) {
+// put writes a message with those that wait, or has it wait. The caller has c.send.
+func (c *Conn) put(target uint32, m proto.Message, now bool) (err error) {
 	kind, ok := c.kinds[reflect.TypeOf(m)]
 	if !ok {
 		return fmt.Errorf("stream: %T is no kind that goes out", m)
@@ -94,11 +99,11 @@ func (c *Conn) put(target uint32, m proto.Message) (err error) {
 	if c.tls == nil {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if s.out, err = appendFrame(s.out, kind, target, m, c.config.MaxMessage); err != nil {
+		if s.out, err = c.config.appendFrame(s.out, kind, target, m); err != nil {
 			return err
 		}
 	} else {
-		if c.record, err = appendFrame(c.record[:0], kind, target, m, c.config.MaxMessage); err != nil {
+		if c.record, err = c.config.appendFrame(c.record[:0], kind, target, m); err != nil {
 			return err
 		}
 		s.cork()
@@ -111,7 +116,10 @@ func (c *Conn) put(target uint32, m proto.Message) (err error) {
 			return err
 		}
 	}
-	s.flush()
+	if now {
+		s.flush()
+	}
+	s.check()
 	return s.err
 }
 
@@ -129,7 +137,7 @@ func (c *Conn) End(target uint32, m proto.Message) {
 	}
 	c.send.Lock()
 	defer c.send.Unlock()
-	if err := c.put(target, m); err != nil {
+	if err := c.put(target, m, true); err != nil {
 		c.close()
 		return
 	}

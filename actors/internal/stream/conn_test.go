@@ -49,6 +49,32 @@ func TestOrder(t *testing.T) {
 	}
 }
 
+// What may come later comes with the next message, in order.
+func TestLater(t *testing.T) {
+	server, client := secured(t)
+	for _, secure := range []bool{false, true} {
+		t.Run(fmt.Sprintf("secure=%v", secure), func(t *testing.T) {
+			if !secure {
+				server, client = nil, nil
+			}
+			there := newSide()
+			a, _ := pair(t, newSide(), there, server, client)
+			for i := range 100 {
+				a.Later(uint32(2*i), wrapperspb.String("later"))
+				if n := a.sink.waiting(); n == 0 {
+					t.Error("it has not waited")
+				}
+				a.Send(uint32(2*i+1), wrapperspb.String("now"))
+			}
+			for i := range 200 {
+				if got := there.next(t); got.target != uint32(i) {
+					t.Fatalf("message %d, want %d", got.target, i)
+				}
+			}
+		})
+	}
+}
+
 // The last message comes before the end, and who has ended the connection is not told of it.
 func TestEnd(t *testing.T) {
 	server, client := secured(t)

@@ -19,7 +19,7 @@ import (
 
 func framed(t testing.TB, target uint32, m proto.Message) []byte {
 	t.Helper()
-	b, err := appendFrame(nil, 1, target, m, 1<<20)
+	b, err := newSide().config.appendFrame(nil, 1, target, m)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,11 +36,14 @@ func TestHostile(t *testing.T) {
 	}{
 		{"cut in a header", good[:5], "in the middle of a message"},
 		{"cut in a message", good[:len(good)-1], "in the middle of a message"},
-		{"too large", []byte("\xff\xff\xff\xff\x01\x00\x00\x00\x00"), "a message of 4294967295 bytes"},
-		{"unknown kind", []byte("\x00\x00\x00\x00\x09\x00\x00\x00\x00"), "kind 9"},
-		{"no message", []byte("\x02\x00\x00\x00\x01\x00\x00\x00\x00\x0a\x09"), "BytesValue"},
-		{"not UTF-8", []byte("\x03\x00\x00\x00\x00\x00\x00\x00\x00\x0a\x01\xff"), "UTF-8"},
-		{"TLS", []byte("\x16\x03\x01\x00\xf4\x01\x00\x00\xf0\x03\x03"), "want"},
+		{"too large", []byte("\xff\xff\xff\xff\x01\x00\x00\x00\x00\x00\x00\x00\x00"), "a message of 4294967295 bytes"},
+		{"unknown kind", []byte("\x00\x00\x00\x00\x09\x00\x00\x00\x00\x00\x00\x00\x00"), "kind 9"},
+		{"no message", []byte("\x02\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00\x0a\x09"), "BytesValue"},
+		{"not UTF-8", []byte("\x03\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x0a\x01\xff"), "UTF-8"},
+		{"a tail too large", []byte("\x00\x00\x00\x00\x01\x00\x00\x00\x00\xff\xff\xff\xff"), "a message of 4294967295 bytes"},
+		{"a tail without place", []byte("\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00x"), "no place for a tail"},
+		{"two values", []byte("\x03\x00\x00\x00\x01\x00\x00\x00\x00\x01\x00\x00\x00\x0a\x01xx"), "no place for a tail"},
+		{"TLS", []byte("\x16\x03\x01\x00\xf4\x01\x00\x00\xf0\x03\x03\x00\x00"), "want"},
 		{"nothing", nil, "the connection ended"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

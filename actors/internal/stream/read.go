@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-
-	"google.golang.org/protobuf/proto"
 )
 
 // readRoom is what a reader begins with; it grows to the largest message.
@@ -30,7 +28,7 @@ func (c *Conn) readAll(from io.Reader) error {
 	buf, lo, hi := make([]byte, readRoom), 0, 0
 	for {
 		for {
-			f, size, whole, err := parse(buf[lo:hi], len(c.config.In), c.config.MaxMessage)
+			f, size, whole, err := c.config.parse(buf[lo:hi])
 			if err != nil {
 				return err
 			}
@@ -39,9 +37,11 @@ func (c *Conn) readAll(from io.Reader) error {
 				break
 			}
 			lo += size
-			if err := c.take(f); err != nil {
+			m, err := c.config.read(f)
+			if err != nil {
 				return err
 			}
+			c.config.Take(f.target, m)
 		}
 		n, err := from.Read(buf[hi:])
 		hi += n
@@ -49,16 +49,6 @@ func (c *Conn) readAll(from io.Reader) error {
 			return why(err, hi-lo)
 		}
 	}
-}
-
-// take hands a message on.
-func (c *Conn) take(f frame) error {
-	m := c.config.In[f.kind].ProtoReflect().New().Interface()
-	if err := proto.Unmarshal(f.bytes, m); err != nil {
-		return fmt.Errorf("stream: %s: %w", m.ProtoReflect().Descriptor().Name(), err)
-	}
-	c.config.Take(f.target, m)
-	return nil
 }
 
 // room makes room for a frame of a size whose beginning is at lo.

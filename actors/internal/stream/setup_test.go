@@ -35,10 +35,18 @@ type side struct {
 func newSide() *side {
 	both := []proto.Message{&wrapperspb.StringValue{}, &wrapperspb.BytesValue{}}
 	s := &side{came: make(chan taken, 4096), lost: make(chan error, 2)}
-	s.config = Config{Out: both, In: both, MaxMessage: 1 << 20,
+	s.config = Config{Out: both, In: both, MaxMessage: 1 << 20, Tail: tail, Room: func(n int) []byte { return make([]byte, n) },
 		Take: func(target uint32, m proto.Message) { s.came <- taken{target, m} },
 		Lost: func(why error) { s.lost <- why }}
 	return s
+}
+
+// tail has BytesValue travel as a tail.
+func tail(m proto.Message) *[]byte {
+	if b, ok := m.(*wrapperspb.BytesValue); ok {
+		return &b.Value
+	}
+	return nil
 }
 
 func (s *side) next(t *testing.T) taken {

@@ -82,6 +82,10 @@ func (s *sink) flush() {
 	if !s.writing && s.err == nil && len(s.out) > 0 {
 		s.try()
 	}
+}
+
+// check ends a connection in which too much waits; the caller has s.mu.
+func (s *sink) check() {
 	if n := len(s.out) + len(s.busy); s.err == nil && n > s.limit {
 		s.err = fmt.Errorf("stream: %d bytes wait to be written, want at most %d: %w", n, s.limit, ErrFull)
 	}
