@@ -3,6 +3,7 @@ package actors
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -110,8 +111,21 @@ func (k *keeper) station(ctx context.Context, device int) error {
 	return nil
 }
 
-// belong notes where parts are; a stage's router is with it.
+// belong notes where parts are; a stage's router is with it. Where the worker has been lost since it opened them, who
+// took note of that did not know them as its parts.
 func (k *keeper) belong(q quarters, parts []Part) {
+	k.own(q, parts)
+	if t := q.troop; t != nil && t.host.now() != t.session {
+		why := t.host.reason()
+		var deaths []death
+		for _, p := range parts {
+			deaths = append(deaths, death{Death: Death{Part: p, Host: t.host.address, Reason: why.Error()}, at: time.Since(epoch)})
+		}
+		k.note(deaths...)
+	}
+}
+
+func (k *keeper) own(q quarters, parts []Part) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	note := func(p Part) {
@@ -182,8 +196,8 @@ func (t *troop) kill(p Part) bool {
 	if t.host.now() != t.session {
 		return false
 	}
-	t.host.tell(func(session uint64) proto.Message {
-		return &wire.Kill{Session: session, Crew: t.number, Part: p.wire()}
+	t.host.tell(t.session, func(uint64) proto.Message {
+		return &wire.Kill{Session: t.session, Crew: t.number, Part: p.wire()}
 	})
 	return true
 }
@@ -246,9 +260,24 @@ func (k *keeper) respawnThere(p Part, now uint64) error {
 	}
 	ctx, cancel := k.patience(t.host.silence + greetPatience) // one that is silent is lost before
 	defer cancel()
-	return t.host.ask(ctx, func(session, number uint64) proto.Message {
-		return &wire.Revive{Session: session, Number: number, Crew: t.number, Part: p.wire(), Epoch: now}
+	err := t.host.ask(ctx, t.session, func(number uint64) proto.Message {
+		return &wire.Revive{Session: t.session, Number: number, Crew: t.number, Part: p.wire(), Epoch: now}
 	})
+	if err != nil && !errors.Is(err, ErrLost) && !k.ending() {
+		t.host.lost(t.session, fmt.Errorf("it does not bring back %v: %w", p, err))
+		return ErrLost // others may have it
+	}
+	return err
+}
+
+// ending tells whether the keeper or the engine is to end.
+func (k *keeper) ending() bool {
+	select {
+	case <-k.quit:
+		return true
+	default:
+		return k.engine.over()
+	}
 }
 
 // patience is a context that ends when the engine does, or after so long.

@@ -110,7 +110,7 @@ func (n *Net) taker(name func(number uint32) string, bye func(reason string)) fu
 
 // dialData opens the connection for batches of a session that has begun. It is nil where there are none.
 func (h *host) dialData(ctx context.Context, g *greeting) (*stream.Conn, error) {
-	if g.Data == "" {
+	if g.Data == "" && h.net.local {
 		return nil, nil
 	}
 	c := stream.Config{Out: wire.DataToWorker(), In: wire.DataToHead(), MaxMessage: maxMessage, Tail: wire.Values, Room: wire.Room,

@@ -18,12 +18,27 @@ type ferry struct {
 	plan   model.Plan
 	send   func(proto.Message) // to the other side
 	// asked are batches with work at experts of the other side, by slot.
-	asked map[uint32]*credit
+	asked map[uint32]*errand
 	list  []int32 // room for numbers of rows
 }
 
+// errand is what experts of the other side are to compute for a batch.
+type errand struct {
+	*credit
+	out  []bool // [experts] have not answered
+	left int    // of these
+}
+
+// errand is the one of a slot, nil where nothing is out in that epoch: whatever comes then has no place to go to.
+func (f *ferry) errand(slot uint32, epoch uint64) *errand {
+	if e := f.asked[slot]; e != nil && e.left > 0 && e.epoch == epoch && !e.stale() {
+		return e
+	}
+	return nil
+}
+
 func newFerry(c model.Config, plan model.Plan, send func(proto.Message)) ferry {
-	return ferry{config: c, plan: plan, send: send, asked: map[uint32]*credit{}}
+	return ferry{config: c, plan: plan, send: send, asked: map[uint32]*errand{}}
 }
 
 func (f *ferry) slotOf(field wire.Field) (kernels.Slot, error) {
@@ -99,7 +114,13 @@ func (f *ferry) unload(b *credit, m *wire.Rows) error {
 // ask has an expert of the other side compute.
 func (f *ferry) ask(w *work, layer, expert int) {
 	b := w.credit
-	f.asked[uint32(b.slot)] = b
+	e := f.asked[uint32(b.slot)]
+	if e == nil || e.credit != b {
+		e = &errand{credit: b, out: make([]bool, len(b.part))}
+		f.asked[uint32(b.slot)] = e
+	}
+	e.out[expert] = true
+	e.left++
 	rest := f.load(b, wire.Field_INPUT, w.rows.Row)
 	f.send(&wire.Work{Slot: uint32(b.slot), Epoch: b.epoch, Layer: uint32(layer), Expert: uint32(expert), Batch: b.batch.ID,
 		RowsOfBatch: uint32(b.batch.Frame.Rows.N), Row: append([]int32(nil), w.rows.Row...), Dst: append([]int32(nil), w.rows.Dst...), Rest: rest})
@@ -107,19 +128,23 @@ func (f *ferry) ask(w *work, layer, expert int) {
 
 // result takes what an expert of the other side has computed.
 func (f *ferry) result(c actor.Context, m *wire.Part) error {
-	b := f.asked[m.Slot]
-	if b == nil || b.epoch != m.Epoch || b.stale() {
+	b := f.errand(m.Slot, m.Epoch)
+	switch {
+	case b == nil:
 		return nil
-	}
-	if int(m.Expert) >= len(b.part) {
+	case int(m.Expert) >= len(b.part):
 		return fmt.Errorf("part of expert %d: there are %d", m.Expert, len(b.part))
+	case !b.out[m.Expert] || int(m.Layer) != b.layer:
+		return fmt.Errorf("part of expert %d of layer %d, which has nothing to do", m.Expert, m.Layer)
 	}
 	p := &b.part[m.Expert]
 	if m.Error != "" {
 		p.err = errors.New(m.Error)
-	} else if err := f.unload(b, m.Rest); err != nil {
+	} else if err := f.unload(b.credit, m.Rest); err != nil {
 		return err
 	}
+	b.out[m.Expert] = false
+	b.left--
 	c.Send(b.from.router, p)
 	return nil
 }

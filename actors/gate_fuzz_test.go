@@ -61,8 +61,11 @@ func (s *stranger) hear(t testing.TB, wanted func(proto.Message) bool) {
 	}
 }
 
-// open begins a session and opens all layers but the last in one crew, whose last expert is elsewhere.
-func (s *stranger) open(t testing.TB) {
+// open begins a session and opens all layers in one crew, with all experts.
+func (s *stranger) open(t testing.TB) { s.openWith(t, 0, 1, 2, 3, 4) }
+
+// openWith is open with some of the experts of each layer.
+func (s *stranger) openWith(t testing.TB, experts ...uint32) {
 	t.Helper()
 	c := toy.Config()
 	config, err := json.Marshal(c)
@@ -80,7 +83,7 @@ func (s *stranger) open(t testing.TB) {
 	open := &wire.Open{Session: s.session, Number: 1, Crew: 1, Post: "post-1", Arith: kernels.Int8.String(), Batches: 2, Rows: 8, Draws: 8, Sequences: 4, Experts: 5, Blocks: 8,
 		Stages: []*wire.Span{{Stage: 0, Lo: 0, Hi: uint32(c.Model.NumLayers)}}}
 	for l := range c.Model.NumLayers {
-		open.Homes = append(open.Homes, &wire.Home{Layer: uint32(l), Experts: []uint32{0, 1, 2, 3, 4}})
+		open.Homes = append(open.Homes, &wire.Home{Layer: uint32(l), Experts: experts})
 	}
 	s.say(doorName, open)
 	s.hear(t, func(m proto.Message) bool {

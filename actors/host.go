@@ -120,7 +120,10 @@ func (h *host) connect(ctx context.Context) error {
 	h.asked, h.ended, h.why = map[uint64]chan error{}, make(chan struct{}), nil
 	h.beginLending()
 	h.alive()
-	g.desk.welcome <- g.Welcome // from now on a refusal ends the session
+	select {
+	case g.desk.welcome <- g.Welcome: // from now on a refusal ends the session
+	default: // it has said more already
+	}
 	go h.watch(g.pid, g.Session, g.lost, h.ended)
 	if data != nil {
 		data.Start()
@@ -205,8 +208,24 @@ func (h *host) end(desk *actor.PID, why error) bool {
 	return true
 }
 
-// lost ends the present session.
-func (h *host) lost(why error) { h.lose(nil, why) }
+// lost ends a session, unless another has begun since.
+func (h *host) lost(session uint64, why error) {
+	h.mu.Lock()
+	desk := h.desk
+	present := session != 0 && h.session == session
+	h.mu.Unlock()
+	if present {
+		h.lose(desk, why)
+	}
+}
+
+// whyNot is why a session is over. The caller has h.mu.
+func (h *host) whyNot() error {
+	if h.why == nil {
+		return fmt.Errorf("worker %s: %w: the session is over", h.address, ErrLost)
+	}
+	return h.why
+}
 
 // now is the session, 0 for none.
 func (h *host) now() uint64 {
@@ -244,18 +263,23 @@ func (h *host) bye(reason string) {
 // askAgain is after how long a question is repeated. The worker knows it by its number, and does it once.
 const askAgain = time.Second
 
-// ask asks the worker for something and waits for its answer. The question gets session and number.
-func (h *host) ask(ctx context.Context, question func(session, number uint64) proto.Message) error {
+// ask asks the worker for something in a session and waits for its answer. The question gets a number.
+func (h *host) ask(ctx context.Context, session uint64, question func(number uint64) proto.Message) error {
 	h.mu.Lock()
-	if h.session == 0 {
+	if h.session == 0 || h.session != session {
 		defer h.mu.Unlock()
-		return h.why
+		return h.whyNot()
 	}
 	h.number++
-	number, reply, ended := h.number, make(chan error, 1), h.ended
-	h.asked[number] = reply
-	m := question(h.session, number)
+	number, reply, ended, asked := h.number, make(chan error, 1), h.ended, h.asked
+	asked[number] = reply
+	m := question(number)
 	h.mu.Unlock()
+	defer func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		delete(asked, number)
+	}()
 	again := time.NewTicker(askAgain)
 	defer again.Stop()
 	for {
@@ -266,7 +290,7 @@ func (h *host) ask(ctx context.Context, question func(session, number uint64) pr
 		case <-ended:
 			h.mu.Lock()
 			defer h.mu.Unlock()
-			return h.why
+			return h.whyNot()
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-again.C: // a connection that ends and is made anew loses messages
@@ -274,13 +298,14 @@ func (h *host) ask(ctx context.Context, question func(session, number uint64) pr
 	}
 }
 
-// tell says something that has no answer.
-func (h *host) tell(m func(session uint64) proto.Message) {
+// tell says something in a session whose answer nobody waits for.
+func (h *host) tell(session uint64, m func(number uint64) proto.Message) {
 	h.mu.Lock()
-	session := h.session
+	h.number++
+	number, present := h.number, session != 0 && h.session == session
 	h.mu.Unlock()
-	if session != 0 {
-		h.net.send(h.net.pid(h.address, doorName), m(session))
+	if present {
+		h.net.send(h.net.pid(h.address, doorName), m(number))
 	}
 }
 

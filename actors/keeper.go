@@ -155,12 +155,13 @@ func (k *keeper) mend() {
 	now := k.begin()
 	// No turn of an earlier epoch is under way here any more, so nobody else dies of one.
 	dead = append(dead, k.take()...)
-	if err := k.replace(dead, now); err != nil {
+	moved, err := k.replace(dead, now)
+	if err != nil {
 		e.finish(err)
 		return
 	}
 	k.complete()
-	e.tell(&restart{epoch: now, deaths: dead, stages: k.stages()})
+	e.tell(&restart{epoch: now, deaths: dead, moved: moved, stages: k.stages()})
 }
 
 // begin begins an epoch: messages of earlier ones are dropped from here on, and nothing of them is at work here any more.
@@ -193,7 +194,8 @@ func (k *keeper) stages() (all []*actor.PID) {
 }
 
 // replace spawns parts anew, each once, and has those who send to them know. A stage begins without keys and values.
-func (k *keeper) replace(dead []death, now uint64) error {
+// It returns what has another place now: all that was lost with a worker, whether its death is among these or not.
+func (k *keeper) replace(dead []death, now uint64) (moved []Part, err error) {
 	var lost []Part // with their workers
 	for i, d := range dead {
 		if slices.ContainsFunc(dead[:i], func(earlier death) bool { return earlier.Part == d.Part }) {
@@ -208,7 +210,7 @@ func (k *keeper) replace(dead []death, now uint64) error {
 		case errors.Is(err, ErrLost):
 			lost = append(lost, d.Part)
 		case err != nil:
-			return fmt.Errorf("actors: %v has died (%s) and does not come back: %w", d.Part, d.Reason, err)
+			return nil, fmt.Errorf("actors: %v has died (%s) and does not come back: %w", d.Part, d.Reason, err)
 		}
 	}
 	return k.rehome(lost, now)

@@ -203,7 +203,8 @@ func (k *keeper) change(m *move, q quarters, done chan Recovery) (empty bool, er
 		stage := Part{Kind: StagePart, Index: d.Part.Index}
 		return slices.Contains(m.parts, d.Part) || d.Part.Kind == RouterPart && slices.Contains(m.parts, stage)
 	})
-	if err := k.replace(dead, now); err != nil {
+	moved, err := k.replace(dead, now)
+	if err != nil {
 		e.finish(err)
 		return false, err
 	}
@@ -211,7 +212,7 @@ func (k *keeper) change(m *move, q quarters, done chan Recovery) (empty bool, er
 		k.leave(m, now)
 	}
 	k.complete()
-	e.tell(&restart{epoch: now, at: at, deaths: dead, moved: m.parts, done: done, stages: k.stages()})
+	e.tell(&restart{epoch: now, at: at, deaths: dead, moved: append(moved, m.parts...), done: done, stages: k.stages()})
 	return empty, nil
 }
 
@@ -246,11 +247,11 @@ func (k *keeper) leave(m *move, now uint64) {
 		if p.Kind == StagePart {
 			k.engine.devices[t.device].lane.do(func() { delete(t.actor.stages, uint32(p.Index)) })
 		}
-		err := t.host.ask(ctx, func(session, number uint64) proto.Message {
-			return &wire.Leave{Session: session, Number: number, Crew: t.number, Part: p.wire(), Epoch: now}
+		err := t.host.ask(ctx, t.session, func(number uint64) proto.Message {
+			return &wire.Leave{Session: t.session, Number: number, Crew: t.number, Part: p.wire(), Epoch: now}
 		})
 		if err != nil && !errors.Is(err, ErrLost) {
-			t.host.lost(fmt.Errorf("it does not let go of %v: %w", p, err)) // whatever it holds on to goes with it
+			t.host.lost(t.session, fmt.Errorf("it does not let go of %v: %w", p, err)) // whatever it holds on to goes with it
 		}
 	}
 }

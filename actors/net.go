@@ -92,7 +92,9 @@ func (n *Net) watch(address string, tell func()) (forget func()) {
 	return func() {
 		n.mu.Lock()
 		defer n.mu.Unlock()
-		delete(n.lost[address], w)
+		if delete(n.lost[address], w); len(n.lost[address]) == 0 {
+			delete(n.lost, address)
+		}
 	}
 }
 

@@ -3,7 +3,6 @@ package actors
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"slices"
 	"time"
 
@@ -26,6 +25,11 @@ type troop struct {
 	post    *actor.PID
 	ferry   ferry // of the lane of the device
 	actor   *postActor
+}
+
+// shut is the wish that the worker closes the crew.
+func (t *troop) shut(number uint64) proto.Message {
+	return &wire.Shut{Session: t.session, Number: number, Crew: t.number}
 }
 
 // farStage stands for a stage that lives on a worker.
@@ -105,7 +109,7 @@ func (p *postActor) Receive(c actor.Context) {
 		p.died(m)
 	}
 	if err != nil {
-		t.host.lost(fmt.Errorf("it sends what cannot be: %w", err))
+		t.host.lost(t.session, fmt.Errorf("it sends what cannot be: %w", err))
 	}
 }
 
@@ -125,8 +129,8 @@ func (p *postActor) message(c actor.Context) any {
 // holder is the batch that rows of a field belong to.
 func (p *postActor) holder(slot uint32, epoch uint64, field wire.Field) *credit {
 	if field == wire.Field_OUTPUT {
-		if b := p.troop.ferry.asked[slot]; b != nil && b.epoch == epoch && !b.stale() {
-			return b
+		if b := p.troop.ferry.errand(slot, epoch); b != nil {
+			return b.credit
 		}
 		return nil
 	}
@@ -248,18 +252,13 @@ func (e *Engine) recruit(ctx context.Context, device int, parts []Part) (*troop,
 			open.Homes = append(open.Homes, &wire.Home{Layer: uint32(p.Index), Experts: []uint32{uint32(p.Expert)}})
 		}
 	}
-	err = d.host.ask(ctx, func(session, number uint64) proto.Message {
-		open.Session, open.Number = session, number
+	err = d.host.ask(ctx, t.session, func(number uint64) proto.Message {
+		open.Session, open.Number = t.session, number
 		return open
 	})
 	if err != nil {
-		if ctx.Err() != nil { // the worker may still be about it
-			if e := e.keeper.close(quarters{troop: t}); e != nil {
-				o.Log.Warn("a worker was asked for what is not wanted any more", slog.String("worker", d.Host), slog.Any("error", e))
-			}
-		} else {
-			e.dismiss(t.post)
-		}
+		e.dismiss(t.post)
+		d.host.tell(t.session, t.shut) // it may be about to open them, if this side has lost patience
 		return nil, fmt.Errorf("actors: device %d: %w", device, err)
 	}
 	return t, nil

@@ -112,6 +112,9 @@ func Start(ctx context.Context, o Options) (*Engine, error) {
 	if back := e.binder.back; back != nil {
 		e.log.Info("lent libraries have built-in ones behind them", slog.String("binding", o.Binding.String()), slog.String("behind", back.String()))
 	}
+	if err != nil {
+		e.finish(err) // nobody mends an engine that is not whole
+	}
 	go e.binder.run()
 	go e.keeper.run()
 	if err != nil {

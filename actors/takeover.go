@@ -10,7 +10,6 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"troupe/actors/internal/wire"
 	"troupe/stages/place"
 )
 
@@ -28,16 +27,19 @@ type quarters struct {
 }
 
 // rehome opens what was lost with workers elsewhere, all of a troop together. It waits until there is a device.
-func (k *keeper) rehome(lost []Part, now uint64) error {
+func (k *keeper) rehome(lost []Part, now uint64) (moved []Part, err error) {
 	for len(lost) > 0 {
 		old := k.troopOf(lost[0])
 		parts := k.partsOf(old)
 		if err := k.takeOver(old, parts, now); err != nil {
-			return err
+			return nil, err
 		}
-		lost = slices.DeleteFunc(lost, func(p Part) bool { return p.Kind == RouterPart || slices.Contains(parts, p) })
+		moved = append(moved, parts...)
+		lost = slices.DeleteFunc(lost, func(p Part) bool {
+			return slices.Contains(parts, p) || p.Kind == RouterPart && slices.Contains(parts, Part{Kind: StagePart, Index: p.Index})
+		})
 	}
-	return nil
+	return moved, nil
 }
 
 // partsOf lists the parts of a troop but for routers, which are with their stages.
@@ -165,9 +167,7 @@ func (k *keeper) close(q quarters) error {
 	if q.troop.host.now() != q.troop.session {
 		return nil
 	}
-	return q.troop.host.ask(ctx, func(session, number uint64) proto.Message {
-		return &wire.Shut{Session: session, Number: number, Crew: q.troop.number}
-	})
+	return q.troop.host.ask(ctx, q.troop.session, func(number uint64) proto.Message { return q.troop.shut(number) })
 }
 
 // candidates are the devices that may take over from a troop, best first: its own, if the worker is back; those that
