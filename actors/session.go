@@ -142,7 +142,7 @@ func (s *session) watch() {
 	w.mu.Lock()
 	w.session = nil
 	w.mu.Unlock()
-	w.o.Told(fmt.Sprintf("done with %v", why))
+	w.o.Told(fmt.Sprintf("done with %v", why)) // why begins with the head's name
 }
 
 // end ends the session from this side.

@@ -53,7 +53,7 @@ func (h *headActor) stats() Stats {
 		s.Stages = append(s.Stages, StageStats{Span: st.span, Device: int(st.device.Load()), Busy: time.Duration(st.busy.Load())})
 	}
 	for _, d := range h.engine.devices {
-		s.Devices = append(s.Devices, DeviceStats{Name: d.Name, Busy: d.lane.busy()})
+		s.Devices = append(s.Devices, DeviceStats{Name: d.Device.String(), Busy: d.lane.busy()})
 	}
 	return s
 }

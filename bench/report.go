@@ -20,6 +20,8 @@ type Result struct {
 	Arith          string  `json:"arith"`
 	Threads        int     `json:"threads"`
 	ThreadsPrefill int     `json:"threads_prefill"`
+	// Away: devices are on other hosts. What probes say is then 0, no round is noisy, and there are no Ops.
+	Away           bool    `json:"away,omitempty"`
 	Prefill        Stat    `json:"prefill_tokens_per_second"`
 	Decode         Stat    `json:"decode_tokens_per_second"`
 	ReadBandwidth  Stat    `json:"read_bandwidth"` // bytes a second
@@ -73,7 +75,7 @@ func pairwise(a, b []Round, of func(Round) float64) Stat {
 func (s *subject) result() Result {
 	rounds := quiet(s.rounds)
 	r := Result{
-		Kernels: s.Kernels, Arith: s.Arith.String(), Threads: s.Threads.Decode, ThreadsPrefill: s.Threads.Prefill,
+		Kernels: s.Kernels, Arith: s.Arith.String(), Threads: s.Threads.Decode, ThreadsPrefill: s.Threads.Prefill, Away: s.Away,
 		Prefill:       StatBy(rounds, func(r Round) float64 { return r.Prefill }),
 		Decode:        StatBy(rounds, func(r Round) float64 { return r.Decode }),
 		ReadBandwidth: StatBy(rounds, func(r Round) float64 { return r.ReadBandwidth }),

@@ -25,6 +25,9 @@ type Round struct {
 type limits struct{ read, multiply float64 }
 
 func (r *run) limits(s *subject) limits {
+	if s.Away {
+		return limits{}
+	}
 	return limits{
 		read:     r.probe.Read(s.Threads.Decode, r.ProbeTime),
 		multiply: r.probe.Multiply(s.unit, s.Threads.Prefill, r.ProbeTime/2),
@@ -49,7 +52,7 @@ func (r *run) round(ctx context.Context, s *subject) (Round, error) {
 		ReadBandwidth: (b.read + c.read) / 2, MultiplyPeak: (a.multiply + b.multiply) / 2,
 		Others: lookAtUsage().othersSince(start),
 	}
-	round.Noisy = round.Others > NoisyShare
+	round.Noisy = !s.Away && round.Others > NoisyShare
 	round.activeBytes = s.cost.active(max(m.rows, 1), m.experts, r.Prompt+r.Generate/2)
 	round.DecodeRatio = ratio(float64(round.activeBytes)*round.Decode, round.ReadBandwidth)
 	round.PrefillRatio = ratio(float64(s.cost.macs)*round.Prefill, round.MultiplyPeak)

@@ -42,6 +42,9 @@ type Subject struct {
 	Arith   kernels.Arith
 	Threads kernels.Threads // of all devices together
 	Devices int
+	// Away: devices are on other hosts. Probes of this one bound nothing there, and who computes there is not timed op by
+	// op; other engines cannot be started beside this one.
+	Away bool
 	// Start starts an engine for the requests that Requests lists.
 	Start func(context.Context, actors.Trace, stages.Wrap) (*actors.Engine, error)
 }
@@ -171,8 +174,10 @@ func (r *run) all(ctx context.Context) error {
 	}
 	r.resident = resident()
 	for _, s := range r.subjects {
-		if err := r.timeOps(ctx, s); err != nil {
-			return err
+		if !s.Away {
+			if err := r.timeOps(ctx, s); err != nil {
+				return err
+			}
 		}
 		r.tick()
 	}

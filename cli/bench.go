@@ -34,7 +34,8 @@ threads read memory, which bounds decode, and how fast they multiply, which
 bounds prefill. "Decode / memory" is the part of the bandwidth that decode has
 used for the weights, keys and values it must read; "prefill / peak" the part of
 the peak that the multiply-adds of prefill's matrices have used. The times of
-the ops are taken in a round of their own.
+the ops are taken in a round of their own. With --workers there is the speed
+alone: probes and times of ops are of this machine.
 
 Rounds in which other programs had more than 5 % of the processors are marked as
 noisy and left out of the medians, unless most are. Ctrl-C stops and prints what
@@ -83,6 +84,9 @@ func (p *program) bench(c *cli.Context) (err error) {
 	names := []string{c.String("kernels"), c.String("kernels")}
 	launches := []launch{l}
 	if with := c.String("compare"); with != "" {
+		if l.placement.away() {
+			return usagef("--compare with workers: it takes two engines in turns, and a worker serves one: bench each alone")
+		}
 		other, name, err := l.compared(c.Context, with, names[0])
 		if err != nil {
 			return badFlag("compare", err)
@@ -100,6 +104,12 @@ func (p *program) bench(c *cli.Context) (err error) {
 		return err
 	}
 	defer closeInto(&err, m.Close)
+	if l.workers != nil {
+		defer l.workers.close()
+		if m.identity, err = p.identity(c.Context, l); err != nil {
+			return err
+		}
+	}
 	_ = remove() // mapped files live on, so that a program that is killed leaves nothing; where they do not, later
 	watch, err := p.watchKernels(l)
 	if err != nil {
@@ -182,7 +192,7 @@ func (l launch) compared(ctx context.Context, with, name string) (launch, string
 
 // subject is a launch as something to measure.
 func (p *program) subject(l launch, name string, m *opened, w *kernelWatch) (bench.Subject, error) {
-	s := bench.Subject{Kernels: name, Arith: l.arith, Devices: len(l.placement.Devices)}
+	s := bench.Subject{Kernels: name, Arith: l.arith, Devices: len(l.placement.Devices), Away: l.placement.away()}
 	v, err := kernels.Find(l.binding.Library(kernels.Expert, 0))
 	if err != nil {
 		return s, err

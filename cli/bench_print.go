@@ -61,12 +61,15 @@ func (p *program) benchResult(b *strings.Builder, r *bench.Result) {
 	row := func(name string, s bench.Stat, unit float64) []string {
 		return []string{name, digits(s.Median / unit), digits(s.Min / unit), digits(s.Max / unit)}
 	}
-	b.WriteString(p.tableOf([]string{"", "Median", "Min", "Max"}, [][]string{
-		row("Prefill, tokens/s", r.Prefill, 1),
-		row("Decode, tokens/s", r.Decode, 1),
-		row("Memory, GB/s read", r.ReadBandwidth, 1e9),
-		row("Peak, 10⁹ multiply-adds/s", r.MultiplyPeak, 1e9),
-	}, 1, 2, 3))
+	rows := [][]string{row("Prefill, tokens/s", r.Prefill, 1), row("Decode, tokens/s", r.Decode, 1)}
+	if !r.Away {
+		rows = append(rows, row("Memory, GB/s read", r.ReadBandwidth, 1e9), row("Peak, 10⁹ multiply-adds/s", r.MultiplyPeak, 1e9))
+	}
+	b.WriteString(p.tableOf([]string{"", "Median", "Min", "Max"}, rows, 1, 2, 3))
+	if r.Away {
+		fmt.Fprintf(b, "\n%s read and %s multiply-adds for a token, on workers: no probes\n", humanBytes(r.ActiveBytes), thousands(r.MACs))
+		return
+	}
 	fmt.Fprintf(b, "\nDecode / memory  %.2f   %s read for a token\n", r.DecodeRatio, humanBytes(r.ActiveBytes))
 	fmt.Fprintf(b, "Prefill / peak   %.2f   %s multiply-adds for a token\n", r.PrefillRatio, thousands(r.MACs))
 	if r.MatmulRatio > 0 {
@@ -76,7 +79,7 @@ func (p *program) benchResult(b *strings.Builder, r *bench.Result) {
 	if len(r.Ops) == 0 {
 		return
 	}
-	var rows [][]string
+	rows = nil
 	for _, op := range r.Ops {
 		rows = append(rows, []string{op.Op, fmt.Sprintf("%.1f", op.DecodeMicros), percent(op.DecodeShare), fmt.Sprintf("%.2f", op.PrefillMicros), percent(op.PrefillShare)})
 	}

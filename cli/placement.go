@@ -77,8 +77,8 @@ func readPlacementFile(c *cli.Context) (*placement.File, error) {
 	if !isFile(name) {
 		return nil, nil
 	}
-	for _, other := range []string{"devices", "expert-devices", "stages", "replicas"} {
-		if c.IsSet(other) {
+	for _, other := range []string{"devices", "expert-devices", "stages", "replicas", "workers"} {
+		if c.IsSet(other) && (other != "workers" || c.String(other) != "") {
 			return nil, usagef("--placement %s and --%s: the file says it: give one of them", name, other)
 		}
 	}
@@ -279,6 +279,11 @@ func (p *program) tellPlacement(l placed) {
 	if n, cores := max(sum.Decode, sum.Prefill), runtime.GOMAXPROCS(0); n > cores {
 		p.logs.part("cli").Warn(fmt.Sprintf("%s: %d threads on %d cores: devices that compute at the same time wait for each other; give their threads fewer", l.file.Name, n, cores))
 	}
+}
+
+// away tells whether any device is on another host.
+func (l placed) away() bool {
+	return slices.ContainsFunc(l.all(), func(d place.Device) bool { return d.Host != "" })
 }
 
 // all are the devices of all replicas.

@@ -23,9 +23,6 @@ func (p *program) surveyForPlan(c *cli.Context, file *placement.File) (w *compan
 	if err != nil || named == nil {
 		return nil, err
 	}
-	if file != nil {
-		return nil, usagef("--placement %s and --workers: the file says it: give one of them", c.String("placement"))
-	}
 	net, err := p.openNet(c, facing(c, named[0]), false, "workers", slices.Clone(named)...)
 	if err != nil {
 		return nil, err

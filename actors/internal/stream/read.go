@@ -10,7 +10,7 @@ import (
 const readRoom = 64 << 10
 
 // ErrEnded is why a connection is lost that the peer has closed, or that was cut.
-var ErrEnded = errors.New("the connection ended")
+var ErrEnded = errors.New("the connection for batches ended")
 
 // read is the reader.
 func (c *Conn) read() {
@@ -69,9 +69,9 @@ func room(buf []byte, lo, hi, size int) ([]byte, int, int) {
 func why(err error, rest int) error {
 	switch {
 	case rest > 0 && (errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)):
-		return fmt.Errorf("stream: %w in the middle of a message", ErrEnded)
+		return fmt.Errorf("%w in the middle of a message", ErrEnded)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return fmt.Errorf("stream: %w", ErrEnded)
+		return ErrEnded
 	}
-	return fmt.Errorf("stream: %w: %w", ErrEnded, reasonOf(err))
+	return fmt.Errorf("%w: %w", ErrEnded, reasonOf(err))
 }
