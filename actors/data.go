@@ -140,7 +140,7 @@ func (s *session) expectData(welcome *wire.Welcome) {
 	c := stream.Config{Out: wire.DataToHead(), In: wire.DataToWorker(), MaxMessage: maxMessage, Tail: wire.Values, Room: wire.Room,
 		Lost: s.lostData}
 	c.Take = n.taker(func(number uint32) string { return gateName(s.number, number) },
-		func(reason string) { s.finish(fmt.Errorf("%s: %s", s.head, reason)) })
+		func(reason string) { s.finish(errors.New(reason)) })
 	var forget func()
 	welcome.Data = n.data.address
 	welcome.Secret, forget = n.data.listener.Expect(c, func(conn *stream.Conn) {
@@ -155,7 +155,6 @@ func (s *session) expectData(welcome *wire.Welcome) {
 
 // lostData ends the session whose connection has ended. A head that is still there hears why.
 func (s *session) lostData(why error) {
-	why = fmt.Errorf("%s: %w", s.head, why)
 	if errors.Is(why, stream.ErrEnded) {
 		s.finish(why)
 		return

@@ -54,7 +54,7 @@ func (w *Worker) begin(m *wire.Hello, desk *actor.PID, c model.Config) *session 
 	if w.o.Fetch != nil {
 		s.load = w.o.Fetch(c, s.lender)
 	}
-	s.forget = w.o.Net.watch(m.Address, func() { go s.finish(fmt.Errorf("%s: the connection ended", s.head)) })
+	s.forget = w.o.Net.watch(m.Address, func() { go s.finish(errors.New("the connection ended")) })
 	w.session = s
 	w.ending.Add(1)
 	go s.watch()
@@ -131,7 +131,7 @@ func (s *session) watch() {
 				quiet = 0
 			}
 			if quiet > s.worker.o.Silence {
-				s.end(fmt.Errorf("%s: silent for %v", s.head, quiet))
+				s.end(fmt.Errorf("nothing heard for %v", quiet))
 			}
 			quiet += every
 		}
@@ -142,7 +142,7 @@ func (s *session) watch() {
 	w.mu.Lock()
 	w.session = nil
 	w.mu.Unlock()
-	w.o.Told(fmt.Sprintf("done with %v", why)) // why begins with the head's name
+	w.o.Told(fmt.Sprintf("done with %s: %v", s.head, why))
 }
 
 // end ends the session from this side.

@@ -76,7 +76,7 @@ func (k *keeper) takeOver(old *troop, parts []Part, now uint64) error {
 				return err
 			}
 			e.dismiss(old.post)
-			e.log.Info("taken over", slog.Int("parts", len(parts)), slog.String("device", k.nameOf(device)))
+			e.log.Warn("taken over", slog.Int("parts", len(parts)), slog.String("device", k.nameOf(device)))
 			return nil
 		}
 		k.miss(old, parts, refusals)

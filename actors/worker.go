@@ -136,7 +136,7 @@ func (d *doorActor) Receive(c actor.Context) {
 	case *wire.Bye:
 		if s := w.of(m.Session); s != nil {
 			s.tell(m)
-			s.finish(fmt.Errorf("%s: %s", s.head, m.Reason))
+			s.finish(errors.New(m.Reason))
 		}
 	case *wire.Fetched:
 		if s := w.of(m.Session); s != nil {
@@ -196,7 +196,7 @@ func (w *Worker) greet(m *wire.Hello) {
 	case m.Build != w.o.Build:
 		refuse("it is version %s, this worker %s: run the same version on both sides", m.Build, w.o.Build)
 	case w.session != nil && w.session.head == m.Head && w.session.address == m.Address:
-		w.session.finish(fmt.Errorf("%s: it begins anew", m.Head))
+		w.session.finish(errors.New("it begins anew"))
 		refuse("this worker still gives back what you had")
 	case w.session != nil:
 		refuse("this worker serves %s: end that run, or name another worker", w.session.head)

@@ -16,20 +16,20 @@ type Report struct {
 
 // Result is what was measured of one subject. Rates are a second.
 type Result struct {
-	Kernels        string  `json:"kernels"`
-	Arith          string  `json:"arith"`
-	Threads        int     `json:"threads"`
-	ThreadsPrefill int     `json:"threads_prefill"`
+	Kernels        string `json:"kernels"`
+	Arith          string `json:"arith"`
+	Threads        int    `json:"threads"`
+	ThreadsPrefill int    `json:"threads_prefill"`
 	// Away: devices are on other hosts. What probes say is then 0, no round is noisy, and there are no Ops.
-	Away           bool    `json:"away,omitempty"`
-	Prefill        Stat    `json:"prefill_tokens_per_second"`
-	Decode         Stat    `json:"decode_tokens_per_second"`
-	ReadBandwidth  Stat    `json:"read_bandwidth"` // bytes a second
-	MultiplyPeak   Stat    `json:"multiply_peak"`  // multiply-adds a second
-	MultiplyUnit   string  `json:"multiply_unit"`
-	ActiveBytes    int64   `json:"active_bytes_per_token"`
-	DecodeRatio    float64 `json:"decode_bandwidth_ratio"`
-	PrefillRatio   float64 `json:"multiply_peak_ratio"`
+	Away          bool    `json:"away,omitempty"`
+	Prefill       Stat    `json:"prefill_tokens_per_second"`
+	Decode        Stat    `json:"decode_tokens_per_second"`
+	ReadBandwidth Stat    `json:"read_bandwidth"` // bytes a second
+	MultiplyPeak  Stat    `json:"multiply_peak"`  // multiply-adds a second
+	MultiplyUnit  string  `json:"multiply_unit"`
+	ActiveBytes   int64   `json:"active_bytes_per_token"`
+	DecodeRatio   float64 `json:"decode_bandwidth_ratio"`
+	PrefillRatio  float64 `json:"multiply_peak_ratio"`
 	// MatmulRatio is that of the time of linear and expert alone; 0: not known, as with several devices.
 	MatmulRatio float64 `json:"multiply_peak_ratio_matmuls,omitempty"`
 	MACs        int64   `json:"multiply_adds_per_token"` // of linear and expert

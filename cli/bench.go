@@ -14,7 +14,9 @@ import (
 	"troupe/actors"
 	"troupe/bench"
 	"troupe/ckpt"
+	"troupe/internal/load"
 	"troupe/kernels"
+	"troupe/lab"
 	"troupe/model"
 	"troupe/stages"
 )
@@ -99,16 +101,26 @@ func (p *program) bench(c *cli.Context) (err error) {
 			return err
 		}
 	}
+	if l.workers != nil {
+		defer l.workers.close()
+		l.need = l.placement.here(l.config)
+	}
 	m, err := p.openModel(c.Context, l)
 	if err != nil {
 		return err
 	}
 	defer closeInto(&err, m.Close)
-	if l.workers != nil {
-		defer l.workers.close()
-		if m.identity, err = p.identity(c.Context, l); err != nil {
+	o.Weights = m.Weights
+	if l.workers != nil { // the bytes of all are counted, also of what is not here
+		var whole *load.Model
+		if whole, err = p.whole(c.Context, l); err != nil {
 			return err
 		}
+		defer closeInto(&err, whole.Close)
+		if m.identity, err = lab.Identity(l.config, whole.Weights); err != nil {
+			return err
+		}
+		o.Weights = whole.Weights
 	}
 	_ = remove() // mapped files live on, so that a program that is killed leaves nothing; where they do not, later
 	watch, err := p.watchKernels(l)
@@ -116,7 +128,6 @@ func (p *program) bench(c *cli.Context) (err error) {
 		return err
 	}
 	defer closeInto(&err, watch.Close)
-	o.Weights = m.Weights
 	for i, l := range launches {
 		s, err := p.subject(l, names[i], m, watch)
 		if err != nil {

@@ -14,6 +14,7 @@ import (
 	"troupe/fleet"
 	"troupe/internal/load"
 	"troupe/kernels"
+	"troupe/lab"
 	"troupe/model"
 	"troupe/stages"
 	"troupe/stages/sched"
@@ -76,6 +77,7 @@ type launch struct {
 	uncounted bool                  // routing is not counted
 	forgetful bool                  // without journals
 	workers   *company              // nil: all is computed here
+	looksAt   bool                  // all weights are looked at, also those that only workers compute with
 	onLoss    actors.OnLoss         // of a worker, and nobody can take over
 	silence   time.Duration         // after which a worker is lost
 	need      load.Need             // of the model's arrays; nil: all
@@ -253,7 +255,24 @@ type session struct {
 	trace          *traceFile   // may be nil
 	watch          *kernelWatch // of its kernels
 
-	workers *company // may be nil
+	workers *company    // may be nil
+	whole   *load.Model // of workers' layers too, to look at; nil: not wanted, or model has all
+}
+
+// weights are all of the model's, where the launch looks at them.
+func (s *session) weights() stages.Weights {
+	if s.whole != nil {
+		return s.whole.Weights
+	}
+	return s.model.Weights
+}
+
+// identity names the whole checkpoint, of which this program may have a part.
+func (s *session) identity(c model.Config) (string, error) {
+	if s.model.identity != "" {
+		return s.model.identity, nil
+	}
+	return lab.Identity(c, s.model.Weights)
 }
 
 // start opens the model and starts the engine.
@@ -276,6 +295,11 @@ func (p *program) start(ctx context.Context, l launch) (_ *session, err error) {
 	if l.workers != nil {
 		if s.model.identity, err = p.identity(ctx, l); err != nil {
 			return nil, err
+		}
+		if l.looksAt {
+			if s.whole, err = p.whole(ctx, l); err != nil {
+				return nil, err
+			}
 		}
 	}
 	var turns actors.Trace
@@ -323,6 +347,9 @@ func (s *session) giveBack() error {
 	err := errors.Join(s.watch.Close(), s.trace.Close())
 	if s.model != nil {
 		err = errors.Join(err, s.model.Close())
+	}
+	if s.whole != nil {
+		err = errors.Join(err, s.whole.Close())
 	}
 	s.workers.close()
 	return err

@@ -98,12 +98,13 @@ func (p *program) sweep(c *cli.Context) (err error) {
 	if err := s.limit(); err != nil {
 		return err
 	}
+	s.launch.looksAt = true
 	session, err := p.start(c.Context, s.launch)
 	if err != nil {
 		return err
 	}
 	defer closeInto(&err, session.Close)
-	s.options.Weights = session.model.Weights
+	s.options.Weights = session.weights()
 	start := time.Now()
 	report, err := s.run(c.Context, session)
 	if err != nil {
@@ -169,7 +170,7 @@ func (s *sweeping) run(ctx context.Context, session *session) (sweep.Report, err
 	}
 	r := measured.Report()
 	r.Model, r.Kernels, r.Devices, r.Texts = s.launch.dir.name, s.kernels, s.devices(), s.files
-	if r.Identity, err = lab.Identity(s.options.Model, s.options.Weights); err != nil {
+	if r.Identity, err = session.identity(s.options.Model); err != nil {
 		return r, err
 	}
 	return r, nil

@@ -37,7 +37,7 @@ func (t *tuning) openJournal() error {
 	if t.file == "" {
 		return nil
 	}
-	identity, err := lab.Identity(t.launch.config, t.session.model.Weights)
+	identity, err := t.session.identity(t.launch.config)
 	if err != nil {
 		return err
 	}

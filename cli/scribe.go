@@ -16,7 +16,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"troupe/internal/tokenlog"
-	"troupe/lab"
 	"troupe/stages/sched"
 )
 
@@ -214,12 +213,9 @@ func (k *scribe) begin(c *cli.Context, l launch, s *session, jobs []job) error {
 	if k == nil {
 		return nil
 	}
-	identity := s.model.identity // of the whole checkpoint, where this program has a part of it
-	if identity == "" {
-		var err error
-		if identity, err = lab.Identity(l.config, s.model.Weights); err != nil {
-			return err
-		}
+	identity, err := s.identity(l.config)
+	if err != nil {
+		return err
 	}
 	suspects := suspectsOf(s)
 	if !k.resumed {

@@ -17,8 +17,11 @@ type build struct {
 	Platform string `json:"platform"`
 }
 
+// unversioned is a build from a checkout.
+const unversioned = "devel"
+
 func readBuild() build {
-	b := build{Version: "devel", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
+	b := build{Version: unversioned, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return b

@@ -2,8 +2,14 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"os"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -120,17 +126,34 @@ func (p *program) workerOptions(net *actors.Net, o offered) actors.WorkerOptions
 	return w
 }
 
-// protocol is the version that both sides must share: results are equal only where the code is.
+// protocol is the version that both sides must share: results are equal only where the code is. A program of no known
+// commit is known by its bytes.
 func (b build) protocol() string {
-	if b.Revision == "" {
-		return b.Version
+	if b.Version != unversioned && b.Revision == "" || b.Revision != "" && !b.Modified {
+		return strings.TrimSpace(b.Version + " " + b.Revision)
 	}
-	s := b.Version + " " + b.Revision
-	if b.Modified {
-		s += " modified"
+	sum, err := programSum()
+	if err != nil {
+		return b.String()
 	}
-	return s
+	return fmt.Sprintf("%s with changes, program %x", strings.TrimSpace(b.Version+" "+b.Revision), sum[:6])
 }
+
+// programSum is the SHA-256 of this program's file.
+var programSum = sync.OnceValues(func() ([]byte, error) {
+	path, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	h := sha256.New()
+	_, err = io.Copy(h, f)
+	return h.Sum(nil), err
+})
 
 func (p *program) readOffered(c *cli.Context) (o offered, err error) {
 	o.shm = c.Bool("shm")
@@ -206,15 +229,24 @@ func (o *offered) measure(ctx context.Context) error {
 
 // identity names the checkpoint of a launch. It looks at samples: nothing is brought into memory for it.
 func (p *program) identity(ctx context.Context, l launch) (name string, err error) {
-	m, err := load.Open(ctx, l.dir, l.stored(), ckpt.Options{Log: p.logs.part("ckpt")})
+	m, err := p.whole(ctx, l)
 	if err != nil {
-		return "", l.dir.blame(err)
+		return "", err
 	}
 	defer closeInto(&err, m.Close)
-	if err := p.operate(ctx, m, l.rearranged, load.WorkOptions{Workers: l.repackThreads(), Memory: l.memory}); err != nil {
-		return "", l.dir.blame(err)
-	}
 	return lab.Identity(l.config, m.Weights)
+}
+
+// whole opens the whole model to look at. Files are mapped: nothing is brought into memory but what is looked at.
+func (p *program) whole(ctx context.Context, l launch) (*load.Model, error) {
+	m, err := load.Open(ctx, l.dir, l.stored(), ckpt.Options{Log: p.logs.part("ckpt")})
+	if err != nil {
+		return nil, l.dir.blame(err)
+	}
+	if err := p.operate(ctx, m, l.rearranged, load.WorkOptions{Workers: l.repackThreads(), Memory: l.memory}); err != nil {
+		return nil, errors.Join(l.dir.blame(err), m.Close())
+	}
+	return m, nil
 }
 
 // loader opens parts of the model of a launch.

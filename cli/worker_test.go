@@ -3,6 +3,8 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"troupe/bench"
 )
 
 // builtProgram is the program as a file, for tests that need processes.
@@ -146,6 +150,66 @@ func TestRunOnWorkers(t *testing.T) {
 	}
 }
 
+// Measurements on workers say what can be said from here, and a worker that is stopped says whom it served.
+func TestMeasureOnWorkers(t *testing.T) {
+	long(t)
+	a, b := startWorker(t), startWorker(t)
+	program := func(command string, flags ...string) (stdout, stderr string, code int) {
+		path, err := builtProgram()
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command(path, append(strings.Fields(command), append(flags, "--insecure", "--workers", a.address+","+b.address)...)...)
+		var out, errs bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &out, &errs
+		_ = cmd.Run() // its exit code tells
+		return out.String(), errs.String(), cmd.ProcessState.ExitCode()
+	}
+	out, errs, code := program("bench --n-prompt 16 --n-gen 4 --reps 1 --json")
+	var r bench.Report
+	if err := json.Unmarshal([]byte(out), &r); err != nil || code != 0 {
+		t.Fatalf("bench: code %d, %v: %s", code, err, errs)
+	}
+	if !r.Away || r.Decode.Median <= 0 || r.ReadBandwidth.Median != 0 || len(r.Ops) != 0 || r.ActiveBytes == 0 {
+		t.Errorf("bench: %+v", r.Result)
+	}
+	if _, errs, code = program("bench --compare exact"); code != 2 || !strings.Contains(errs, "bench each alone") {
+		t.Errorf("bench --compare: code %d: %s", code, errs)
+	}
+	text := filepath.Join(t.TempDir(), "a.txt")
+	if err := os.WriteFile(text, []byte("The geese were flying south."), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, errs, code = program("experts sweep --counts 2 --reps 0 --json", "--text", text, "--out", t.TempDir()); code != 0 || !strings.Contains(out, `"model_identity":"cee92122730f3749"`) {
+		t.Errorf("sweep: code %d, %s: %s", code, out, errs)
+	}
+	// The way in which a worker ends is in its words, with whom it served.
+	done := regexp.MustCompile(`done with \S+, process \d+: the run is over`)
+	if s := a.err.String(); !done.MatchString(s) {
+		t.Errorf("the worker says %s", s)
+	}
+}
+
+// Programs of one commit are the same, those of no commit if their files are.
+func TestProtocolOfBuilds(t *testing.T) {
+	clean, changed, bare := build{Version: unversioned, Revision: "abc"}, build{Version: unversioned, Revision: "abc", Modified: true}, build{Version: unversioned}
+	if got := clean.protocol(); got != "devel abc" {
+		t.Errorf("clean: %q", got)
+	}
+	if got := (build{Version: "v1.2.3"}).protocol(); got != "v1.2.3" {
+		t.Errorf("of a release: %q", got)
+	}
+	sum, err := programSum()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range []build{changed, bare} {
+		if got := b.protocol(); !strings.HasSuffix(got, fmt.Sprintf("program %x", sum[:6])) {
+			t.Errorf("%+v: %q", b, got)
+		}
+	}
+}
+
 func TestWorkerErrors(t *testing.T) {
 	for _, c := range []struct {
 		args string
@@ -156,6 +220,7 @@ func TestWorkerErrors(t *testing.T) {
 		{"worker --insecure --listen 7000", "7000"},
 		{"run --insecure --workers 7000 x", "HOST:PORT"},
 		{"run --insecure --workers 127.0.0.1:1,127.0.0.1:1 x", "stands twice"},
+		{"run --insecure --workers 127.0.0.1:1 --placement p.yaml x", "the file says it"},
 		{"run --insecure --workers 127.0.0.1:1 --spares 127.0.0.1:1 x", "give it once"},
 	} {
 		if o := troupe(t, "", strings.Fields(c.args)...); o.code == 0 || !strings.Contains(o.err, c.want) {

@@ -44,7 +44,7 @@ func TestHostile(t *testing.T) {
 		{"a tail without place", []byte("\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00x"), "no place for a tail"},
 		{"two values", []byte("\x03\x00\x00\x00\x01\x00\x00\x00\x00\x01\x00\x00\x00\x0a\x01xx"), "no place for a tail"},
 		{"TLS", []byte("\x16\x03\x01\x00\xf4\x01\x00\x00\xf0\x03\x03\x00\x00"), "want"},
-		{"nothing", nil, "the connection ended"},
+		{"nothing", nil, "the connection for batches ended"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			l, address := listening(t, nil)

@@ -3,7 +3,7 @@ package wire
 import "google.golang.org/protobuf/proto"
 
 // Protocol is what both sides must agree on. It grows with every change that the other side would misread.
-const Protocol = 2
+const Protocol = 3
 
 // Piece is how many bytes of values a message carries at most, unless a single row has more.
 const Piece = 256 << 10
