@@ -136,7 +136,11 @@ func (b build) protocol() string {
 	if err != nil {
 		return b.String()
 	}
-	return fmt.Sprintf("%s with changes, program %x", strings.TrimSpace(b.Version+" "+b.Revision), sum[:6])
+	name := b.Version
+	if b.Revision != "" {
+		name += " " + b.Revision + " with changes"
+	}
+	return fmt.Sprintf("%s, program %x", name, sum[:6])
 }
 
 // programSum is the SHA-256 of this program's file.
