@@ -98,8 +98,8 @@ func (p *postActor) Receive(c actor.Context) {
 	case *wire.Part:
 		err = t.ferry.result(c, m)
 	case *wire.Work: // of a stage there, for an expert that is not
-		if b := p.holder(m.Slot, m.Epoch, wire.Field_INPUT); b != nil {
-			err = p.work(c, b, m)
+		if s, b := p.at(m.Slot, m.Epoch); b != nil {
+			err = p.work(c, s, b, m)
 		}
 	case *part:
 		if !m.stale() {
@@ -134,19 +134,25 @@ func (p *postActor) holder(slot uint32, epoch uint64, field wire.Field) *credit 
 		}
 		return nil
 	}
+	_, b := p.at(slot, epoch)
+	return b
+}
+
+// at is the stage of the crew that the batch in a slot is at; nil: none.
+func (p *postActor) at(slot uint32, epoch uint64) (*farStage, *credit) {
 	for _, s := range p.stages {
 		if i := s.find(slot, epoch); i >= 0 {
-			return s.away[i].credit
+			return s, s.away[i].credit
 		}
 	}
-	return nil
+	return nil, nil
 }
 
 // work hands on what a stage of the crew asks of an expert elsewhere.
-func (p *postActor) work(c actor.Context, b *credit, m *wire.Work) error {
-	k := p.engine.keeper
-	if int(m.Layer) >= len(k.experts) || int(m.Expert) >= len(k.experts[m.Layer]) {
-		return fmt.Errorf("work of expert %d of layer %d: there are none", m.Expert, m.Layer)
+func (p *postActor) work(c actor.Context, s *farStage, b *credit, m *wire.Work) error {
+	k, l := p.engine.keeper, int(m.Layer)
+	if l < s.span.Lo || l >= s.span.Hi || int(m.Expert) >= len(k.experts[l]) { // those of other layers are of other lanes
+		return fmt.Errorf("work of expert %d of layer %d from the stage with layers %d to %d", m.Expert, l, s.span.Lo, s.span.Hi-1)
 	}
 	return p.troop.ferry.work(c, b, m, k.experts[m.Layer][m.Expert])
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -37,6 +38,7 @@ type session struct {
 	mu    sync.Mutex
 	// answers are those to the latest questions, by number; nil: not answered yet. A question may come again.
 	answers map[uint64]*wire.Done
+	newest  uint64 // question
 	lanes   map[int]runner
 	crews   map[uint32]*crew
 	opens   chan struct{} // has room for whoever opens a crew
@@ -90,7 +92,9 @@ func (w *Worker) serve(id, number uint64, f func(*session) error) {
 			m.Error = words(err.Error())
 		}
 		s.mu.Lock()
-		s.answers[number] = m
+		if _, known := s.answers[number]; known {
+			s.answers[number] = m
+		}
 		s.mu.Unlock()
 		s.tell(m)
 	}()
@@ -100,11 +104,17 @@ func (w *Worker) serve(id, number uint64, f func(*session) error) {
 func (s *session) answered(number uint64) (answer *wire.Done, asked bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if answer, asked = s.answers[number]; !asked {
-		delete(s.answers, number-mostAnswers)
-		s.answers[number] = nil
+	if answer, asked = s.answers[number]; asked {
+		return answer, true
 	}
-	return answer, asked
+	s.newest = max(s.newest, number)
+	old := func(number uint64) bool { return s.newest-number >= mostAnswers }
+	if old(number) {
+		return nil, true
+	}
+	maps.DeleteFunc(s.answers, func(number uint64, _ *wire.Done) bool { return old(number) })
+	s.answers[number] = nil
+	return nil, false
 }
 
 // mostAnswers bounds how many are remembered: questions are numbered one by one.

@@ -224,3 +224,50 @@ func drawnWith(t *testing.T, times int) (logProb float32) {
 	}
 	return logProb
 }
+
+// Whatever numbers a head gives its questions, a bounded number of answers is remembered, and an old one is not done again.
+func TestAnswersAreBounded(t *testing.T) {
+	s := &session{answers: map[uint64]*wire.Done{}}
+	for i := range uint64(5 * mostAnswers) {
+		s.answered(1<<62 - 7*i)
+		s.answered(i << 50)
+		if len(s.answers) > mostAnswers {
+			t.Fatalf("%d answers", len(s.answers))
+		}
+	}
+	s = &session{answers: map[uint64]*wire.Done{}}
+	for i := range uint64(2 * mostAnswers) {
+		if _, asked := s.answered(i + 1); asked {
+			t.Errorf("question %d is new", i+1)
+		}
+	}
+	for _, number := range []uint64{1, 2 * mostAnswers} {
+		if _, asked := s.answered(number); !asked {
+			t.Errorf("question %d is old", number)
+		}
+	}
+}
+
+// A worker opens nothing twice: a short message is not to take all its memory.
+func TestOpensNothingTwice(t *testing.T) {
+	s := newStranger(t, toy.Weights(toy.Config(), toy.Int8, 1))
+	s.open(t)
+	for i, spoil := range []func(*wire.Open){
+		func(m *wire.Open) { m.Stages = append(m.Stages, m.Stages[0]) },
+		func(m *wire.Open) { m.Stages = append(m.Stages, &wire.Span{Stage: 1, Lo: 0, Hi: 2}) },
+		func(m *wire.Open) { m.Homes = append(m.Homes, m.Homes[0]) },
+		func(m *wire.Open) { m.Homes[0].Experts = []uint32{3, 3} },
+	} {
+		m := &wire.Open{Session: s.session, Number: uint64(2 + i), Crew: uint32(2 + i), Post: "post-1", Arith: kernels.Int8.String(), Batches: 2, Rows: 8, Draws: 8, Sequences: 4, Experts: 5, Blocks: 8,
+			Stages: []*wire.Span{{Stage: 0, Lo: 0, Hi: 1}}, Homes: []*wire.Home{{Layer: 0, Experts: []uint32{1}}}}
+		spoil(m)
+		s.say(doorName, m)
+		s.hear(t, func(m proto.Message) bool {
+			d, ok := m.(*wire.Done)
+			if ok && d.Error == "" {
+				t.Errorf("opening %d is done", i)
+			}
+			return ok
+		})
+	}
+}

@@ -61,8 +61,11 @@ func (w *Worker) options(c model.Config, m *wire.Open) (o Options, err error) {
 func (w *Worker) place(o *Options, m *wire.Open) error {
 	c := o.Model.Model
 	o.Placement = place.Plan{Devices: []place.Device{w.o.Devices[m.Device].Device}, Experts: make([][]int, c.NumLayers)}
-	for _, s := range m.Stages {
+	for i, s := range m.Stages {
 		span := stages.Span{Lo: int(s.GetLo()), Hi: int(s.GetHi())}
+		if i > 0 && s.GetStage() <= m.Stages[i-1].GetStage() || i > 0 && s.GetLo() < m.Stages[i-1].GetHi() {
+			return fmt.Errorf("stage %d with layers from %d behind stage %d with layers to %d: want them in order, each once", s.GetStage(), s.GetLo(), m.Stages[i-1].GetStage(), int(m.Stages[i-1].GetHi())-1)
+		}
 		if span.Lo >= span.Hi || span.Hi > c.NumLayers {
 			return fmt.Errorf("stage %d: layers %d to %d, want a run within 0 to %d", s.GetStage(), span.Lo, span.Hi-1, c.NumLayers-1)
 		}
@@ -78,6 +81,9 @@ func (w *Worker) place(o *Options, m *wire.Open) error {
 		for _, x := range h.GetExperts() {
 			if int(x) >= c.NumExperts {
 				return fmt.Errorf("expert %d of layer %d, want 0 to %d", x, h.GetLayer(), c.NumExperts-1)
+			}
+			if o.Placement.Experts[h.GetLayer()][x] == 0 {
+				return fmt.Errorf("expert %d of layer %d stands twice", x, h.GetLayer())
 			}
 			o.Placement.Experts[h.GetLayer()][x] = 0
 		}

@@ -102,6 +102,14 @@ func TestReadLink(t *testing.T) {
 	if err := s.checkPeer("workers", "10.0.0.3:7000"); err != nil {
 		t.Error(err)
 	}
+	for _, test := range []struct {
+		address        string
+		advertised, ok bool
+	}{{"127.0.0.1:7001", false, true}, {"0.0.0.0:7001", false, true}, {"[::]:7001", false, true}, {":7001", true, true}, {"10.0.0.3:7001", true, true}, {"10.0.0.3:7001", false, false}, {"nonsense", true, false}} {
+		if err := s.checkDataListen(test.address, test.advertised); (err == nil) != test.ok {
+			t.Errorf("%+v: %v", test, err)
+		}
+	}
 	dir := filepath.Join(home, "troupe", "certs")
 	troupe(t, "", "cert", "add", "b", "--host", "b", "--days", "3").ok(t)
 	if _, _, err := readsLink(t, "--cert", dir); err == nil || !strings.Contains(err.Error(), "several certificates") {
@@ -124,6 +132,9 @@ func TestReadLink(t *testing.T) {
 	s, _, err = readsLink(t, "--insecure")
 	if err != nil || s.server != nil || s.client != nil {
 		t.Fatalf("%+v, %v", s, err)
+	}
+	if err := s.checkDataListen("0.0.0.0:7001", true); err == nil {
+		t.Error("plain text on all addresses is fine")
 	}
 	for address, ok := range map[string]bool{"127.0.0.1:0": true, "[::1]:7000": true, "localhost:7000": true, "0.0.0.0:7000": false, ":7000": false, "a.example:7000": false, "127.0.0.1": false} {
 		if err := s.checkOwn("listen", address); (err == nil) != ok {

@@ -85,3 +85,16 @@ func (s linkSettings) checkPeer(flag, address string) error {
 	}
 	return nil
 }
+
+// checkDataListen says whether batches may come in at HOST:PORT. All addresses at once are fine with certificates: runs
+// then use the one that is advertised, or the host by which the worker is known.
+func (s linkSettings) checkDataListen(address string, advertised bool) error {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return badFlag("data-listen", fmt.Errorf("%.300q, want HOST:PORT, as 10.0.0.3:7001", address))
+	}
+	if ip := net.ParseIP(host); s.identity != nil && (advertised || host == "" || ip != nil && ip.IsUnspecified()) {
+		return nil
+	}
+	return s.checkOwn("data-listen", address)
+}

@@ -299,7 +299,7 @@ func (p *program) openNet(c *cli.Context, listen string, worker bool, flag strin
 		}
 	}
 	if o.DataListen = c.String("data-listen"); o.DataListen != "" {
-		if err := l.checkOwn("data-listen", o.DataListen); err != nil {
+		if err := l.checkDataListen(o.DataListen, o.DataAdvertise != ""); err != nil {
 			return nil, err
 		}
 	}

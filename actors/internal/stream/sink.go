@@ -7,6 +7,7 @@ import (
 	"net"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // sink writes to a connection without ever waiting for the peer: what the system does not take at once is left to a
@@ -37,12 +38,19 @@ type sink struct {
 // keptRoom is how large a buffer may stay when it has been written.
 const keptRoom = 1 << 20
 
+// mostStall is how long the peer's system may take to acknowledge what was sent, or have no room for it: about as long
+// as the link waits for an answer to a ping.
+const mostStall = 15 * time.Second
+
 // ErrFull is why a connection ends whose peer does not take what is sent.
 var ErrFull = errors.New("the peer does not take what is sent")
 
 func newSink(c *net.TCPConn, limit int) (*sink, error) {
 	raw, err := c.SyscallConn()
 	if err != nil {
+		return nil, err
+	}
+	if err := limitStall(raw, mostStall); err != nil {
 		return nil, err
 	}
 	s := &sink{TCPConn: c, raw: raw, limit: limit, wake: make(chan struct{}, 1), quit: make(chan struct{}), straight: true}
