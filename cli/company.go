@@ -66,7 +66,7 @@ func companyOf(c actors.Company) companyReport {
 		if w.Up {
 			w.Session = fmt.Sprintf("%x", h.Session)
 		} else if h.Lost != nil {
-			w.Lost = h.Lost.Error()
+			w.Lost = strings.TrimPrefix(h.Lost.Error(), "worker "+h.Address+": lost: ")
 		}
 		r.Workers = append(r.Workers, w)
 	}
@@ -88,7 +88,8 @@ func names(parts []actors.Part) []string {
 }
 
 // print writes it for people.
-func (r companyReport) print(w io.Writer) error {
+func (r companyReport) print(to io.Writer) error {
+	w := &strings.Builder{} // a terminal takes whole lines
 	if r.Missing != "" {
 		fmt.Fprintf(w, "  waiting: %s\n", r.Missing)
 	}
@@ -115,7 +116,8 @@ func (r companyReport) print(w io.Writer) error {
 	if len(r.Moving) > 0 {
 		fmt.Fprintf(w, "  on the move: %s\n", strings.Join(r.Moving, ", "))
 	}
-	_, err := fmt.Fprintf(w, "  credits: %d home, %d away; journal %.3g MB; epoch %d, generation %d\n", r.CreditsHome, r.CreditsAway, float64(r.Journal)/1e6, r.Epoch, r.Generation)
+	fmt.Fprintf(w, "  credits: %d home, %d away; journal %.3g MB; epoch %d, generation %d\n", r.CreditsHome, r.CreditsAway, float64(r.Journal)/1e6, r.Epoch, r.Generation)
+	_, err := io.WriteString(to, w.String())
 	return err
 }
 

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"errors"
 	"strings"
 	"testing"
+
+	"troupe/actors"
 )
 
 // What is said of the company, and moves that cannot be read.
@@ -31,4 +34,23 @@ func TestCtlCompany(t *testing.T) {
 			t.Errorf("move %s: code %d, %q, want 2 and %q", words, o.code, o.err, want)
 		}
 	}
+}
+
+// What goes to a terminal is one write: it takes each for whole lines. The reason of a loss does not repeat what stands before it.
+func TestCompanyIsPrintedAtOnce(t *testing.T) {
+	why := errors.New("worker b:7000: lost: the connection ended")
+	w := &writes{}
+	if err := companyOf(actors.Company{Hosts: []actors.HostStatus{{Address: "b:7000", Lost: why}}, Stages: []actors.SeatStatus{{Inside: 2}}}).print(w); err != nil {
+		t.Fatal(err)
+	}
+	if len(*w) != 1 || !strings.Contains((*w)[0], "  worker b:7000: lost: the connection ended\n") || !strings.Contains((*w)[0], "2 batches inside (for 0 ms), busy") {
+		t.Errorf("printed %q", *w)
+	}
+}
+
+type writes []string
+
+func (w *writes) Write(p []byte) (int, error) {
+	*w = append(*w, string(p))
+	return len(p), nil
 }

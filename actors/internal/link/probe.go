@@ -119,8 +119,8 @@ func dialed(ctx context.Context, err error) error {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return errors.New("connection refused: is a worker running there?")
 	case ctx.Err() != nil || errors.Is(err, os.ErrDeadlineExceeded):
-		if errors.Is(context.Cause(ctx), context.Canceled) {
-			return context.Canceled
+		if errors.Is(ctx.Err(), context.Canceled) { // somebody has said so, as with Ctrl-C
+			return context.Cause(ctx)
 		}
 		return fmt.Errorf("no answer in time: is the host up, and does a firewall let the port through? %w", context.DeadlineExceeded)
 	}

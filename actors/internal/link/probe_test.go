@@ -107,6 +107,12 @@ func TestProbeIsStopped(t *testing.T) {
 	if err := here.Probe(ctx, "127.0.0.1:9"); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
+	why := errors.New("a key was pressed")
+	ctx, because := context.WithCancelCause(t.Context())
+	because(why)
+	if err := here.Probe(ctx, "127.0.0.1:9"); !errors.Is(err, why) {
+		t.Errorf("got %v, want the cause", err)
+	}
 	if err := here.Probe(t.Context(), "nowhere"); err == nil || !strings.Contains(err.Error(), "want HOST:PORT") {
 		t.Errorf("got %v", err)
 	}
