@@ -192,12 +192,12 @@ func (k *keeper) seatFar(t *troop, p Part, now uint64) error {
 }
 
 // kill has a part of the crew die.
-func (t *troop) kill(p Part) bool {
+func (t *troop) kill(p Part, stop time.Duration) bool {
 	if t.host.now() != t.session {
 		return false
 	}
 	t.host.tell(t.session, func(uint64) proto.Message {
-		return &wire.Kill{Session: t.session, Crew: t.number, Part: p.wire()}
+		return &wire.Kill{Session: t.session, Crew: t.number, Part: p.wire(), Stop: int64(stop)}
 	})
 	return true
 }
@@ -233,9 +233,16 @@ func (e *Engine) lostHost(h *host, why error) {
 			deaths = append(deaths, death{Death: Death{Part: p, Host: h.address, Reason: why.Error()}, at: time.Since(epoch)})
 		}
 	}
+	by, harmed := k.harmOf(h)
 	k.mu.Unlock()
 	k.seek(h)
 	slices.SortFunc(deaths, func(a, b death) int { return comparePart(a.Part, b.Part) })
+	if harmed && len(deaths) > 0 {
+		deaths[0].injury = by.injury
+		for i := range deaths {
+			deaths[i].at = by.at
+		}
+	}
 	if len(deaths) > 0 {
 		k.note(deaths...)
 	}

@@ -248,8 +248,8 @@ func (k *crew) leave(p Part, epoch uint64) (err error) {
 	return err
 }
 
-// kill has a part die at its next turn.
-func (k *crew) kill(p Part) {
+// kill has a part die at its next turn, or stop there.
+func (k *crew) kill(p Part, stop time.Duration) {
 	k.room.lane.do(func() {
 		var pid *actor.PID
 		st := k.gate.stages[p.Index]
@@ -262,7 +262,11 @@ func (k *crew) kill(p Part) {
 		default:
 			pid = st.pid
 		}
-		if pid != nil {
+		switch {
+		case pid == nil:
+		case stop > 0:
+			k.system.Root.Send(pid, &halt{stop})
+		default:
 			k.system.Root.Send(pid, &die{nil})
 		}
 	})

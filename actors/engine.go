@@ -126,7 +126,7 @@ var stopActor = actor.NewOneForOneStrategy(0, 0, func(any) actor.Directive { ret
 // spawn starts an actor on a lane. What is told of its panic runs there, before anything else does.
 func (e *Engine) spawn(name string, a actor.Actor, on actor.Dispatcher, panicked func(reason any, stack []byte, message any)) (*actor.PID, error) {
 	box := &mailbox{panicked: panicked}
-	props := actor.PropsFromProducer(func() actor.Actor { return counted{a, &e.alive} },
+	props := actor.PropsFromProducer(func() actor.Actor { return &counted{Actor: a, alive: &e.alive} },
 		actor.WithDispatcher(on), actor.WithMailbox(func() actor.Mailbox { return box }))
 	e.alive.Add(1)
 	pid, err := e.system.Root.SpawnNamed(props, name)
@@ -140,23 +140,51 @@ func (e *Engine) spawn(name string, a actor.Actor, on actor.Dispatcher, panicked
 	return pid, nil
 }
 
-// counted is an actor that is counted while it lives, and dies when it is told to.
+// counted is an actor that is counted while it lives, and dies or stops when it is told to.
 type counted struct {
 	actor.Actor
-	alive *sync.WaitGroup
+	alive  *sync.WaitGroup
+	halted []any // messages that have come meanwhile; nil: it takes them
 }
 
 // Receive hands on what it is not concerned with.
-func (a counted) Receive(c actor.Context) {
+func (a *counted) Receive(c actor.Context) {
 	switch m := c.Message().(type) {
 	case *actor.Stopped:
 		a.alive.Done()
 	case *die:
 		panic(killed{"BUG: none: killed on purpose", m.injury})
+	case *halt:
+		if a.halted == nil {
+			a.halted = []any{}
+			self, system := c.Self(), c.ActorSystem()
+			time.AfterFunc(m.during, func() { system.Root.Send(self, &wake{}) })
+		}
+	case *wake:
+		late := a.halted
+		a.halted = nil
+		for _, m := range late {
+			a.Actor.Receive(afterwards{c, m})
+		}
+	case actor.SystemMessage, actor.AutoReceiveMessage:
+		a.Actor.Receive(c)
 	default:
+		if a.halted != nil {
+			a.halted = append(a.halted, m)
+			return
+		}
 		a.Actor.Receive(c)
 	}
 }
+
+// afterwards is a message that has waited.
+type afterwards struct {
+	actor.Context
+	message any
+}
+
+// Message is the one that has waited.
+func (c afterwards) Message() any { return c.message }
 
 // newSystem makes an actor system that keeps quiet: what matters is logged here, in our words.
 func newSystem() *actor.ActorSystem {

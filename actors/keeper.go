@@ -31,6 +31,8 @@ type keeper struct {
 	pids      map[Part]*actor.PID
 	troops    map[Part]*troop  // of parts on workers
 	injuries  map[Part]*Injury // on their way to workers
+	harmed    map[*host]harmed // what was done to workers that are not lost
+	asleep    []int            // processes that were stopped
 	dead      []death          // not yet taken care of
 	moving    *move            // under way; the goroutine's
 	missing   error            // why the company is not complete; nil: it is
@@ -102,12 +104,13 @@ func (k *keeper) take() []death {
 	return dead
 }
 
-// kill has a part die at its next turn. It reports whether there is one that lives.
+// kill has a part die at its next turn, or stop there. It reports whether there is one that lives.
 func (k *keeper) kill(p Part, by *Injury) bool {
+	stop := by.Stop
 	k.mu.Lock()
 	pid, t := k.pids[p], k.troops[p]
 	gone := slices.ContainsFunc(k.dead, func(d death) bool { return d.Part == p })
-	if t != nil && !gone {
+	if t != nil && !gone && stop == 0 {
 		k.injuries[p] = by
 	}
 	k.mu.Unlock()
@@ -115,7 +118,11 @@ func (k *keeper) kill(p Part, by *Injury) bool {
 		return false
 	}
 	if t != nil {
-		return t.kill(p)
+		return t.kill(p, stop)
+	}
+	if stop > 0 {
+		k.engine.system.Root.Send(pid, &halt{stop})
+		return true
 	}
 	k.engine.system.Root.Send(pid, &die{by})
 	return true

@@ -65,6 +65,12 @@ type (
 // die has the part that receives it panic.
 type die struct{ injury *Injury }
 
+// halt has the part that receives it take no messages for a while, and wake ends that.
+type (
+	halt struct{ during time.Duration }
+	wake struct{}
+)
+
 // restart comes from the keeper when the company is complete again: nothing of an earlier epoch is computed any more.
 type restart struct {
 	epoch  uint64

@@ -265,7 +265,7 @@ func (s *session) kill(m *wire.Kill) {
 		s.order <- struct{}{}
 		defer func() { <-s.order }()
 		if k := s.crews[m.Crew]; k != nil {
-			k.kill(partOf(m.Part))
+			k.kill(partOf(m.Part), time.Duration(max(0, m.Stop)))
 		}
 	}()
 }

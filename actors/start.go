@@ -97,6 +97,9 @@ func Start(ctx context.Context, o Options) (*Engine, error) {
 	e.binder, e.keeper = newBinder(e, &o), newKeeper(e, &o)
 	e.makeSeats(&o)
 	if err = e.connect(ctx, &o); err == nil {
+		err = e.checkHarms(o.Chaos)
+	}
+	if err == nil {
 		err = e.openDevices(ctx, &o, plan)
 	}
 	if err == nil {

@@ -44,6 +44,7 @@ func (e *Engine) giveBack() error {
 	e.phase.Store("waiting for libraries")
 	e.binder.stop()
 	e.keeper.stop()
+	e.keeper.goOn(0)
 	var byes sync.WaitGroup
 	for _, h := range e.hosts {
 		byes.Go(func() { h.bye("the run is over") })

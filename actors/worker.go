@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -178,7 +179,7 @@ func (w *Worker) greet(m *wire.Hello) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	welcome := &wire.Welcome{Build: w.o.Build}
+	welcome := &wire.Welcome{Build: w.o.Build, Pid: uint32(os.Getpid()), Machine: machine()}
 	for _, d := range w.o.Devices {
 		welcome.Offers = append(welcome.Offers, &wire.Offer{Name: d.Name, Threads: uint32(d.Threads), Prefill: uint32(d.Prefill), Memory: uint64(d.Memory),
 			Bandwidth: d.Bandwidth, Flops: d.Flops})

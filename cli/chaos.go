@@ -14,7 +14,7 @@ import (
 func chaosFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "chaos", Category: engineCategory, DefaultText: "none",
-			Usage: "`SPEC` kill parts of the engine: \"kill stage=1 token=57; kill expert=3.5 token=80; kill router=0 token=9\", or random:SEED,RATE a token"},
+			Usage: "`SPEC` kill parts of the engine: \"kill stage=1 token=57; kill expert=3.5 token=80; kill router=0 token=9\", stop them, kill or stop workers, delay or drop links (docs/hosts.md), or random:SEED,RATE a token"},
 		&cli.StringFlag{Name: "chaos-report", Category: engineCategory, TakesFile: true, DefaultText: "standard error, in words",
 			Usage: "`FILE` for what --chaos did and what came of it, one JSON object"},
 	}
@@ -48,7 +48,8 @@ type chaosReport struct {
 }
 
 type injuryReport struct {
-	Part      string  `json:"part"`
+	Part      string  `json:"part"`         // or worker=N, link=N
+	Deed      string  `json:"deed"`         // kill, stop, delay, drop
 	Token     uint64  `json:"token"`        // new tokens made before it
 	Outcome   string  `json:"outcome"`      // recovered, unnoticed, was dead
 	Noticed   float64 `json:"noticed_ms"`   // after the death
@@ -56,13 +57,26 @@ type injuryReport struct {
 	Replayed  int     `json:"rows_computed_again"`
 }
 
-func chaosReportOf(l actors.Losses, wanted []actors.Kill) chaosReport {
+func chaosReportOf(l actors.Losses, wanted *actors.Chaos) chaosReport {
 	r := chaosReport{Injected: []injuryReport{}, NotReached: []string{}, Losses: lossesOf(l)}
+	kills, harms := 0, 0
 	for _, i := range l.Injuries {
-		r.Injected = append(r.Injected, injuryReport{i.Part.String(), i.Token, string(i.Outcome), millis(i.Noticed), millis(i.Recovered), i.Replayed})
+		deed, whom := "kill", i.Part.String()
+		switch {
+		case i.Harm != nil:
+			deed, whom, harms = string(i.Harm.Deed), i.Harm.Whom(), harms+1
+		case i.Stop > 0:
+			deed, kills = "stop", kills+1
+		default:
+			kills++
+		}
+		r.Injected = append(r.Injected, injuryReport{whom, deed, i.Token, string(i.Outcome), millis(i.Noticed), millis(i.Recovered), i.Replayed})
 	}
-	for _, k := range wanted[min(len(l.Injuries), len(wanted)):] { // they are carried out in their order
+	for _, k := range wanted.Kills[min(kills, len(wanted.Kills)):] { // they are carried out in their order
 		r.NotReached = append(r.NotReached, k.String())
+	}
+	for _, h := range wanted.Harms[min(harms, len(wanted.Harms)):] {
+		r.NotReached = append(r.NotReached, h.String())
 	}
 	return r
 }
@@ -75,7 +89,7 @@ func (p *program) reportChaos(c *cli.Context, l launch, s *session) error {
 	if l.chaos == nil {
 		return nil
 	}
-	r := chaosReportOf(s.Losses(), l.chaos.Kills)
+	r := chaosReportOf(s.Losses(), l.chaos)
 	name := c.String("chaos-report")
 	if name == "" {
 		p.tellChaos(r)
@@ -108,12 +122,13 @@ func (p *program) tellChaos(r chaosReport) {
 		p.notice("chaos: %s: not reached, fewer tokens were made", k)
 	}
 	n := r.Losses
-	p.notice("chaos: %s, %s, %s: %s computed again, %s sent again, %d given up, the longest took %.3g ms", plural(len(r.Injected), "kill"), plural(n.Deaths, "death"),
+	p.notice("chaos: %s, %s, %s: %s computed again, %s sent again, %d given up, the longest took %.3g ms", plural(len(r.Injected), "deed"), plural(n.Deaths, "death"),
 		counted(n.Recoveries, "recovery", "recoveries"), plural(n.Replayed, "row"), counted(n.Resent, "batch", "batches"), n.GivenUp, n.Longest)
 }
 
 func (k injuryReport) String() string {
-	s := fmt.Sprintf("%s killed at token %d: %s", k.Part, k.Token, k.Outcome)
+	done := map[string]string{"kill": "killed", "stop": "stopped", "delay": "delayed", "drop": "dropped"}[k.Deed]
+	s := fmt.Sprintf("%s %s at token %d: %s", k.Part, done, k.Token, k.Outcome)
 	if k.Outcome == string(actors.Recovered) {
 		s += fmt.Sprintf(" after %.3g ms (noticed after %.3g), %s computed again", k.Recovered, k.Noticed, plural(k.Replayed, "row"))
 	}

@@ -22,7 +22,7 @@ func TestChaos(t *testing.T) {
 		t.Errorf("with kills: %q, want %q", o.out, plain)
 	}
 	for _, want := range []string{"chaos: stage=1 killed at token 5: recovered after ", "chaos: expert=2.3 killed at token 9: recovered after ",
-		"chaos: router=2 killed at token 12: recovered after ", "chaos: kill stage=0 token=5000: not reached", "chaos: 3 kills, 3 deaths, "} {
+		"chaos: router=2 killed at token 12: recovered after ", "chaos: kill stage=0 token=5000: not reached", "chaos: 3 deeds, 3 deaths, "} {
 		if !strings.Contains(o.err, want) {
 			t.Errorf("%s\nwant … %s …", o.err, want)
 		}
@@ -46,7 +46,7 @@ func TestChaos(t *testing.T) {
 
 	for spec, want := range map[string]string{
 		"kill stage=3 token=1": "there is no stage=3: there are stages and routers 0 to 2",
-		"crash stage=1":        "not a kill with a part and a token: want kills \"kill stage=2 token=57;",
+		"crash stage=1":        "crash is not done to a part: want kill or stop: want kills \"kill stage=2 token=57;",
 	} {
 		if o := with("--chaos", spec); o.code == 0 || !strings.Contains(o.err, want) {
 			t.Errorf("%q: exit %d: %s, want … %s …", spec, o.code, o.err, want)

@@ -236,9 +236,11 @@ type Welcome struct {
 	Session       uint64                 `protobuf:"fixed64,1,opt,name=session,proto3" json:"session,omitempty"` // 0: none was begun
 	Build         string                 `protobuf:"bytes,2,opt,name=build,proto3" json:"build,omitempty"`
 	Offers        []*Offer               `protobuf:"bytes,3,rep,name=offers,proto3" json:"offers,omitempty"`
-	Serves        string                 `protobuf:"bytes,4,opt,name=serves,proto3" json:"serves,omitempty"` // head that is being served; "": none
-	Data          string                 `protobuf:"bytes,5,opt,name=data,proto3" json:"data,omitempty"`     // HOST:PORT where the head opens the connection for batches; "": they go over the link
-	Secret        []byte                 `protobuf:"bytes,6,opt,name=secret,proto3" json:"secret,omitempty"` // that it says there
+	Serves        string                 `protobuf:"bytes,4,opt,name=serves,proto3" json:"serves,omitempty"`   // head that is being served; "": none
+	Data          string                 `protobuf:"bytes,5,opt,name=data,proto3" json:"data,omitempty"`       // HOST:PORT where the head opens the connection for batches; "": they go over the link
+	Secret        []byte                 `protobuf:"bytes,6,opt,name=secret,proto3" json:"secret,omitempty"`   // that it says there
+	Pid           uint32                 `protobuf:"varint,7,opt,name=pid,proto3" json:"pid,omitempty"`        // of the worker's process
+	Machine       string                 `protobuf:"bytes,8,opt,name=machine,proto3" json:"machine,omitempty"` // that it is on
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -313,6 +315,20 @@ func (x *Welcome) GetSecret() []byte {
 		return x.Secret
 	}
 	return nil
+}
+
+func (x *Welcome) GetPid() uint32 {
+	if x != nil {
+		return x.Pid
+	}
+	return 0
+}
+
+func (x *Welcome) GetMachine() string {
+	if x != nil {
+		return x.Machine
+	}
+	return ""
 }
 
 type Offer struct {
@@ -1050,12 +1066,13 @@ func (x *Leave) GetEpoch() uint64 {
 	return 0
 }
 
-// Kill has a part die, for trials.
+// Kill has a part die or stop, for trials.
 type Kill struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Session       uint64                 `protobuf:"fixed64,1,opt,name=session,proto3" json:"session,omitempty"`
 	Crew          uint32                 `protobuf:"varint,2,opt,name=crew,proto3" json:"crew,omitempty"`
 	Part          *PartName              `protobuf:"bytes,3,opt,name=part,proto3" json:"part,omitempty"`
+	Stop          int64                  `protobuf:"varint,4,opt,name=stop,proto3" json:"stop,omitempty"` // nanoseconds for which the part takes no messages, in the place of its death; 0: it dies
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1109,6 +1126,13 @@ func (x *Kill) GetPart() *PartName {
 		return x.Part
 	}
 	return nil
+}
+
+func (x *Kill) GetStop() int64 {
+	if x != nil {
+		return x.Stop
+	}
+	return 0
 }
 
 // Done answers Open, Shut, Leave and Revive.
@@ -2567,14 +2591,16 @@ const file_wire_proto_rawDesc = "" +
 	"\x04desk\x18\x05 \x01(\tR\x04desk\x12\x1a\n" +
 	"\bidentity\x18\x06 \x01(\tR\bidentity\x12\x16\n" +
 	"\x06config\x18\a \x01(\fR\x06config\x12\x14\n" +
-	"\x05lends\x18\b \x01(\bR\x05lends\"\xac\x01\n" +
+	"\x05lends\x18\b \x01(\bR\x05lends\"\xd8\x01\n" +
 	"\aWelcome\x12\x18\n" +
 	"\asession\x18\x01 \x01(\x06R\asession\x12\x14\n" +
 	"\x05build\x18\x02 \x01(\tR\x05build\x12-\n" +
 	"\x06offers\x18\x03 \x03(\v2\x15.troupe.wire.v1.OfferR\x06offers\x12\x16\n" +
 	"\x06serves\x18\x04 \x01(\tR\x06serves\x12\x12\n" +
 	"\x04data\x18\x05 \x01(\tR\x04data\x12\x16\n" +
-	"\x06secret\x18\x06 \x01(\fR\x06secret\"\x9b\x01\n" +
+	"\x06secret\x18\x06 \x01(\fR\x06secret\x12\x10\n" +
+	"\x03pid\x18\a \x01(\rR\x03pid\x12\x18\n" +
+	"\amachine\x18\b \x01(\tR\amachine\"\x9b\x01\n" +
 	"\x05Offer\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\athreads\x18\x02 \x01(\rR\athreads\x12\x18\n" +
@@ -2631,11 +2657,12 @@ const file_wire_proto_rawDesc = "" +
 	"\x06number\x18\x02 \x01(\x04R\x06number\x12\x12\n" +
 	"\x04crew\x18\x03 \x01(\rR\x04crew\x12,\n" +
 	"\x04part\x18\x04 \x01(\v2\x18.troupe.wire.v1.PartNameR\x04part\x12\x14\n" +
-	"\x05epoch\x18\x05 \x01(\x04R\x05epoch\"b\n" +
+	"\x05epoch\x18\x05 \x01(\x04R\x05epoch\"v\n" +
 	"\x04Kill\x12\x18\n" +
 	"\asession\x18\x01 \x01(\x06R\asession\x12\x12\n" +
 	"\x04crew\x18\x02 \x01(\rR\x04crew\x12,\n" +
-	"\x04part\x18\x03 \x01(\v2\x18.troupe.wire.v1.PartNameR\x04part\"J\n" +
+	"\x04part\x18\x03 \x01(\v2\x18.troupe.wire.v1.PartNameR\x04part\x12\x12\n" +
+	"\x04stop\x18\x04 \x01(\x03R\x04stop\"J\n" +
 	"\x04Done\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x14\n" +
 	"\x05error\x18\x02 \x01(\tR\x05error\x12\x14\n" +
