@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/asynkron/protoactor-go/actor"
 	"google.golang.org/protobuf/proto"
 
 	"troupe/actors/internal/wire"
@@ -189,6 +190,17 @@ func (k *keeper) seatFar(t *troop, p Part, now uint64) error {
 	lane.do(func() { t.actor.stages[uint32(p.Index)] = f })
 	k.follow(p.Index, pid)
 	return nil
+}
+
+// unseat gives a worker up when what stands for a part of it here has died: whoever takes over gets another one. It does
+// nothing for the parts of this process.
+func (k *keeper) unseat(p Part, a actor.Actor, reason any) {
+	switch a.(type) {
+	case *farStage, *farExpert:
+		if t := k.troopOf(p); t != nil {
+			t.host.lost(t.session, fmt.Errorf("BUG: what stands for %v here: panic: %v", p, reason))
+		}
+	}
 }
 
 // kill has a part of the crew die.

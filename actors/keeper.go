@@ -57,6 +57,7 @@ func (k *keeper) spawn(p Part, epoch uint64, a actor.Actor, on actor.Dispatcher)
 		if s, ok := a.(*stageActor); ok && s.at != nil {
 			at = s.at // one message may move several batches
 		}
+		k.unseat(p, a, reason)
 		k.hear(p, reason, stack, at)
 	})
 	if err != nil {

@@ -271,3 +271,28 @@ func TestOpensNothingTwice(t *testing.T) {
 		})
 	}
 }
+
+// When what stands for a worker's stage dies here, the stage goes on elsewhere, or there anew.
+func TestStandInDies(t *testing.T) {
+	w := toy.Weights(toy.Config(), toy.Int8, 1)
+	want := loopOutcomes(t, w, kernels.Int8)
+	c := newCompany(t, w, 1)
+	e := start(t, c.shared(t, false))
+	var far *troop
+	for _, p := range e.keeper.parts() {
+		if p.Kind == StagePart && far == nil {
+			far = e.keeper.troopOf(p)
+		}
+	}
+	e.devices[far.device].lane.do(func() {
+		send := far.ferry.send
+		far.ferry.send = func(proto.Message) {
+			far.ferry.send = send
+			panic("BUG: a test's own")
+		}
+	})
+	compare(t, serve(t, e, asks(t)), want)
+	if l := e.Losses(); l.Deaths == 0 {
+		t.Error("nobody has died")
+	}
+}
