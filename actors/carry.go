@@ -124,7 +124,7 @@ func (f *ferry) back(b *credit, stage int, span stages.Span, m *wire.Back) {
 // came makes of a batch that has passed a stage of the other side what it would be here.
 func (f *ferry) came(b *credit, span stages.Span, m *wire.Back) error {
 	if m.Error != "" {
-		b.err = errors.New(m.Error)
+		b.err = errors.New(said(m.Error))
 		return nil
 	}
 	if err := f.unload(b, m.Rest); err != nil {
@@ -142,7 +142,7 @@ func (f *ferry) came(b *credit, span stages.Span, m *wire.Back) error {
 		}
 		out := stages.Drawn{Token: d.GetToken(), LogProb: d.GetLogProb()}
 		if d.GetError() != "" {
-			out.Err = errors.New(d.GetError())
+			out.Err = errors.New(said(d.GetError()))
 		}
 		if d.GetLogits() {
 			out.Logits = clone(b.batch.Row(f.plan.Logits, i))

@@ -93,7 +93,7 @@ func (n *Net) taker(name func(number uint32) string, bye func(reason string)) fu
 	known := map[uint32]*actor.PID{}
 	return func(number uint32, m proto.Message) {
 		if b, ok := m.(*wire.Bye); ok {
-			bye(b.Reason)
+			bye(said(b.Reason))
 			return
 		}
 		pid := known[number]

@@ -175,7 +175,7 @@ func (h *host) hello(ctx context.Context) (*greeting, error) {
 			g.Welcome = w
 			return g, nil
 		}
-		err = fmt.Errorf("refused: %s", m.(*wire.Refused).Reason)
+		err = fmt.Errorf("refused: %s", said(m.(*wire.Refused).Reason))
 	case <-g.lost:
 		err = errors.New("the connection ended before it answered")
 	case <-ctx.Done():

@@ -139,7 +139,7 @@ func (f *ferry) result(c actor.Context, m *wire.Part) error {
 	}
 	p := &b.part[m.Expert]
 	if m.Error != "" {
-		p.err = errors.New(m.Error)
+		p.err = errors.New(said(m.Error))
 	} else if err := f.unload(b.credit, m.Rest); err != nil {
 		return err
 	}

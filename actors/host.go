@@ -80,14 +80,14 @@ func (d *deskActor) Receive(c actor.Context) {
 		case d.welcome <- m.(proto.Message):
 		default:
 			if r, ok := m.(*wire.Refused); ok {
-				h.lose(c.Self(), errors.New(r.Reason))
+				h.lose(c.Self(), errors.New(said(r.Reason)))
 			}
 		}
 	case *wire.Beat:
 		h.alive()
 		h.trip.Store(int64(time.Since(epoch)) - h.sent.Load())
 	case *wire.Bye:
-		h.lose(c.Self(), fmt.Errorf("it says: %s", m.Reason))
+		h.lose(c.Self(), fmt.Errorf("it says: %s", said(m.Reason)))
 	case *wire.Done:
 		h.answer(m)
 	case *wire.Fetch:
@@ -318,7 +318,7 @@ func (h *host) answer(m *wire.Done) {
 	if reply := h.asked[m.Number]; reply != nil {
 		delete(h.asked, m.Number)
 		if m.Error != "" {
-			reply <- fmt.Errorf("worker %s: %s", h.address, m.Error)
+			reply <- fmt.Errorf("worker %s: %s", h.address, said(m.Error))
 			return
 		}
 		reply <- nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"sync"
+	"unicode"
 
 	"github.com/asynkron/protoactor-go/actor"
 	"google.golang.org/protobuf/proto"
@@ -112,3 +113,19 @@ const doorName = "door"
 
 // words is a text that a message can carry.
 func words(s string) string { return strings.ToValidUTF8(s, "?") }
+
+// mostSaid bounds what is made of a text of the other side, in bytes.
+const mostSaid = 1000
+
+// said is a text of the other side as it may stand in logs and on terminals: one line of bounded length, nothing that steers.
+func said(s string) string {
+	if len(s) > mostSaid {
+		s = words(s[:mostSaid]) + "…"
+	}
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, s)
+}

@@ -218,7 +218,7 @@ func (p *postActor) died(m *wire.Died) {
 	if m.Slot > 0 {
 		at = p.holder(m.Slot-1, m.Epoch, wire.Field_HIDDEN)
 	}
-	k.hearOf(name, m.Reason, m.Killed, at)
+	k.hearOf(name, said(m.Reason), m.Killed, at)
 }
 
 func partOf(m *wire.PartName) Part {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -294,5 +295,15 @@ func TestStandInDies(t *testing.T) {
 	compare(t, serve(t, e, asks(t)), want)
 	if l := e.Losses(); l.Deaths == 0 {
 		t.Error("nobody has died")
+	}
+}
+
+// What the other side says is one line of bounded length.
+func TestSaid(t *testing.T) {
+	for text, want := range map[string]string{"": "", "größer, wanted 3": "größer, wanted 3", "a\x1b[2J\nb\tc": "a [2J b c", "\xff": "\ufffd",
+		strings.Repeat("ü", mostSaid): strings.Repeat("ü", mostSaid/2) + "…", "x" + strings.Repeat("ü", mostSaid): "x" + strings.Repeat("ü", mostSaid/2-1) + "?…"} {
+		if got := said(text); got != want {
+			t.Errorf("%.20q is said as %.60q, want %.60q", text, got, want)
+		}
 	}
 }

@@ -137,7 +137,7 @@ func (d *doorActor) Receive(c actor.Context) {
 	case *wire.Bye:
 		if s := w.of(m.Session); s != nil {
 			s.tell(m)
-			s.finish(errors.New(m.Reason))
+			s.finish(errors.New(said(m.Reason)))
 		}
 	case *wire.Fetched:
 		if s := w.of(m.Session); s != nil {
@@ -171,6 +171,7 @@ func (w *Worker) of(number uint64) *session {
 
 // greet answers a Hello: with what there is, or with why not.
 func (w *Worker) greet(m *wire.Hello) {
+	m.Head, m.Build, m.Identity = said(m.Head), said(m.Build), said(m.Identity)
 	to := w.o.Net.pid(m.Address, m.Desk)
 	refuse := func(format string, values ...any) {
 		reason := fmt.Sprintf(format, values...)
