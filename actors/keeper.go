@@ -105,9 +105,13 @@ func (k *keeper) take() []death {
 	return dead
 }
 
-// kill has a part die at its next turn, or stop there. It reports whether there is one that lives.
+// kill has a part die at its next turn, or stop there if the injury says so; without one it dies. It reports whether
+// there is one that lives.
 func (k *keeper) kill(p Part, by *Injury) bool {
-	stop := by.Stop
+	var stop time.Duration
+	if by != nil {
+		stop = by.Stop
+	}
 	k.mu.Lock()
 	pid, t := k.pids[p], k.troops[p]
 	gone := slices.ContainsFunc(k.dead, func(d death) bool { return d.Part == p })
