@@ -17,6 +17,7 @@ func chaosFlags() []cli.Flag {
 			Usage: "`SPEC` kill parts of the engine: \"kill stage=1 token=57; kill expert=3.5 token=80; kill router=0 token=9\", stop them, kill or stop workers, delay or drop links (docs/hosts.md), or random:SEED,RATE a token"},
 		&cli.StringFlag{Name: "chaos-report", Category: engineCategory, TakesFile: true, DefaultText: "standard error, in words",
 			Usage: "`FILE` for what --chaos did and what came of it, one JSON object"},
+		&cli.BoolFlag{Name: "chaos-check", Category: engineCategory, Usage: "run the requests again afterwards, in this process and undisturbed, and compare: the exit code is 1 where they differ"},
 	}
 }
 
@@ -25,6 +26,9 @@ func (l *launch) readChaos(c *cli.Context) error {
 	if !c.IsSet("chaos") {
 		if c.IsSet("chaos-report") {
 			return usagef("--chaos-report without --chaos: there is nothing to report")
+		}
+		if c.Bool("chaos-check") {
+			return usagef("--chaos-check without --chaos: there is nothing to compare")
 		}
 		return nil
 	}
@@ -45,6 +49,7 @@ type chaosReport struct {
 	Injected   []injuryReport `json:"injected"`
 	NotReached []string       `json:"not_reached"` // kills whose token was never made, as --chaos reads them
 	Losses     lossStats      `json:"losses"`
+	Identical  *bool          `json:"identical,omitempty"` // to an undisturbed run, with --chaos-check
 }
 
 type injuryReport struct {
@@ -85,11 +90,30 @@ func chaosReportOf(l actors.Losses, wanted *actors.Chaos) chaosReport {
 const mostInjuries = 20
 
 // reportChaos tells what --chaos did, once the engine has ended.
-func (p *program) reportChaos(c *cli.Context, l launch, s *session) error {
+func (p *program) reportChaos(c *cli.Context, l launch, s *session, g *generator, jobs []job) error {
 	if l.chaos == nil {
 		return nil
 	}
 	r := chaosReportOf(s.Losses(), l.chaos)
+	if g.witness == nil || c.Context.Err() != nil {
+		return p.writeChaos(c, r)
+	}
+	differs, err := p.undisturbed(c, l, g, jobs)
+	if err == nil {
+		same := differs == ""
+		r.Identical = &same
+	}
+	if failed := p.writeChaos(c, r); err == nil {
+		err = failed
+	}
+	if differs != "" {
+		return fmt.Errorf("chaos: BUG: %s: please report it with the command", differs)
+	}
+	return err
+}
+
+// writeChaos writes the report where it is wanted.
+func (p *program) writeChaos(c *cli.Context, r chaosReport) error {
 	name := c.String("chaos-report")
 	if name == "" {
 		p.tellChaos(r)
@@ -120,6 +144,9 @@ func (p *program) tellChaos(r chaosReport) {
 			break
 		}
 		p.notice("chaos: %s: not reached, fewer tokens were made", k)
+	}
+	if r.Identical != nil && *r.Identical {
+		p.notice("chaos: run again undisturbed: identical")
 	}
 	n := r.Losses
 	p.notice("chaos: %s, %s, %s: %s computed again, %s sent again, %d given up, the longest took %.3g ms", plural(len(r.Injected), "deed"), plural(n.Deaths, "death"),

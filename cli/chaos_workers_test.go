@@ -17,7 +17,7 @@ func TestChaosOnWorkers(t *testing.T) {
 	want, _ := generate(t, "--max-tokens", "300", "Tale: The Fox")
 	a, b, c := startWorker(t), startWorker(t), startWorker(t)
 	report := filepath.Join(t.TempDir(), "report.json")
-	got, errs := generate(t, "--insecure", "--workers", a.address+","+b.address, "--spares", c.address, "--silence", "1s", "--chaos-report", report,
+	got, errs := generate(t, "--insecure", "--workers", a.address+","+b.address, "--spares", c.address, "--silence", "1s", "--chaos-report", report, "--chaos-check",
 		"--chaos", "stop expert=3.5 token=20 for=100ms; delay link=0 ms=2 token=30 for=200ms; stop worker=1 token=60 for=3s; kill worker=0 token=150; drop link=2 token=5000 for=1s", "--max-tokens", "300", "Tale: The Fox")
 	if got != want {
 		t.Errorf("%q, want %q: %s", got, want, errs)
@@ -29,6 +29,9 @@ func TestChaosOnWorkers(t *testing.T) {
 	var r chaosReport
 	if err := json.Unmarshal(raw, &r); err != nil {
 		t.Fatal(err)
+	}
+	if r.Identical == nil || !*r.Identical {
+		t.Errorf("not identical: %s", raw)
 	}
 	outcomes := map[string]string{}
 	for _, i := range r.Injected {

@@ -40,6 +40,7 @@ type generator struct {
 	trace     *routingFile // may be nil
 	swaps     *swapper     // is told of every token; may be nil
 	scribe    *scribe      // of --token-log; may be nil
+	witness   *witness     // of --chaos-check; may be nil
 }
 
 // prepare encodes a prompt and fills in what depends on its length.

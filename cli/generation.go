@@ -70,6 +70,7 @@ func (g *generator) run(ctx context.Context, j job, each func(piece) error) (res
 	if x.err == nil {
 		x.err = g.scribe.finish(j, x.r, x.kept)
 	}
+	g.witness.saw(j, x.r)
 	return x.r, x.err
 }
 

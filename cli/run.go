@@ -88,6 +88,9 @@ func (p *program) run(c *cli.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if in.interactive && c.Bool("chaos-check") {
+		return usagef("--chaos-check and no prompt: what a person asks is not asked again: give a prompt")
+	}
 	if in.interactive && l.replicas() > 1 {
 		return usagef("%d replicas and no prompt: one person keeps one of them busy: give --prompts, or leave replicas out", l.replicas())
 	}
@@ -98,6 +101,9 @@ func (p *program) run(c *cli.Context) (err error) {
 		return err
 	}
 	g := &generator{config: l.config, padSizes: l.limits.PadSizes, scribe: p.scribe}
+	if c.Bool("chaos-check") {
+		g.witness = &witness{}
+	}
 	if in.needsText(c.Bool("ids")) {
 		if g.tokenizer, err = fittingTokenizer(l.dir, l.config); err != nil {
 			return err
@@ -145,7 +151,7 @@ func (p *program) run(c *cli.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	defer closeInto(&err, func() error { return p.reportChaos(c, l, session) })
+	defer closeInto(&err, func() error { return p.reportChaos(c, l, session, g, jobs) })
 	defer closeInto(&err, session.Close)
 	g.engine, g.suspects = session.fleet, session.fleet.Suspects
 	if err := p.scribe.begin(c, l, session, jobs); err != nil {
