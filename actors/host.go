@@ -46,8 +46,10 @@ type host struct {
 	mu       sync.Mutex
 	session  uint64 // 0: none
 	desk     *actor.PID
-	pid      int    // of the worker's process; 0: unknown
-	machine  string // that it is on
+	pid      int           // of the worker's process; 0: unknown
+	machine  string        // that it is on
+	begun    time.Duration // the latest session, since epoch
+	brief    int           // sessions in a row that ended soon
 	offers   []*wire.Offer
 	asked    map[uint64]chan error // questions under way
 	answerer *answerer
@@ -119,7 +121,7 @@ func (h *host) connect(ctx context.Context) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.session, h.desk, h.offers, h.forget, h.data = g.Session, g.pid, g.Offers, g.forget, data
-	h.pid, h.machine = int(g.Pid), g.Machine
+	h.pid, h.machine, h.begun = int(g.Pid), g.Machine, time.Since(epoch)
 	h.asked, h.ended, h.why = map[uint64]chan error{}, make(chan struct{}), nil
 	h.beginLending()
 	h.alive()

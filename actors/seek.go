@@ -15,8 +15,9 @@ func (k *keeper) seek(h *host) {
 	if k.stopped {
 		return
 	}
+	first := h.rest()
 	k.seekers.Go(func() {
-		for pause := seekFirst; ; pause = min(2*pause, seekLast) {
+		for pause := first; ; pause = min(2*pause, seekLast) {
 			select {
 			case <-k.quit:
 				return
@@ -39,6 +40,20 @@ func (k *keeper) seek(h *host) {
 		}
 	})
 }
+
+// rest is how long after its loss a worker is left alone: longer each time when it has been lost soon after it came,
+// so that one that breaks at what it is given is not given it without end.
+func (h *host) rest() time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.brief++; time.Since(epoch)-h.begun > steady {
+		h.brief = 0
+	}
+	return min(seekFirst<<min(h.brief, 16), seekLast)
+}
+
+// steady is how long a session lasts with a worker that is well.
+const steady = 5 * time.Second
 
 // idle are devices that workers have and nobody has named: they are spare as well.
 func (e *Engine) idle(o *Options) (devices []place.Device) {

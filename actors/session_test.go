@@ -307,3 +307,23 @@ func TestSaid(t *testing.T) {
 		}
 	}
 }
+
+// A worker that is lost soon after it came is left alone longer each time, and not for ever.
+func TestRest(t *testing.T) {
+	h := &host{begun: time.Since(epoch)}
+	last := time.Duration(0)
+	for range 40 {
+		now := h.rest()
+		if now < last || now < seekFirst || now > seekLast {
+			t.Fatalf("%v after %v", now, last)
+		}
+		last = now
+	}
+	if last != seekLast {
+		t.Errorf("at last %v, want %v", last, seekLast)
+	}
+	h.begun -= 2 * steady
+	if now := h.rest(); now != seekFirst {
+		t.Errorf("after a session that lasted %v, want %v", now, seekFirst)
+	}
+}
