@@ -68,8 +68,8 @@ func TestKernelEventsFull(t *testing.T) {
 	if _, err := os.Stat("/dev/full"); err != nil {
 		t.Skip("no /dev/full here")
 	}
-	o := troupe(t, "", "run", "--temperature", "0", "--max-tokens", "40", "--ids", "--kernel-events", "/dev/full", "--swap", "token=2 expert=cpu/generic shadow=1", "Tale:")
-	if o.code != exitFailed || strings.Count(o.err, "troupe: kernel-events: ") != 2 || strings.Count(o.err, ": no more events are written\n") != 1 || strings.Count(o.out, ",") != 39 {
+	o := troupe(t, "", "run", "--temperature", "0", "--ignore-eos", "--max-tokens", "400", "--ids", "--kernel-events", "/dev/full", "--swap", "token=2 expert=cpu/generic shadow=1", "Tale:")
+	if o.code != exitFailed || strings.Count(o.err, "troupe: kernel-events: ") != 2 || strings.Count(o.err, ": no more events are written\n") != 1 || strings.Count(o.out, ",") != 399 {
 		t.Errorf("exit %d: %s%s", o.code, o.out, o.err)
 	}
 }
