@@ -104,12 +104,10 @@ func Survey(ctx context.Context, n *Net, address string) (Offer, error) {
 	h := &host{address: address, net: n, silence: defaultSilence, log: slog.New(slog.DiscardHandler), gone: func(*host, error) {}}
 	offer := Offer{Address: address}
 	for range surveys {
-		begin := time.Now()
-		w, err := h.greet(ctx)
+		w, took, err := h.greet(ctx)
 		if err != nil {
 			return offer, err
 		}
-		took := time.Since(begin)
 		if offer.RoundTrip == 0 || took < offer.RoundTrip {
 			offer.RoundTrip = took
 		}
@@ -135,17 +133,18 @@ type greeting struct {
 	pid    *actor.PID
 	lost   chan struct{}
 	forget func()
+	took   time.Duration // from Hello to Welcome
 }
 
 // greet says Hello once, without a session.
-func (h *host) greet(ctx context.Context) (*wire.Welcome, error) {
+func (h *host) greet(ctx context.Context) (w *wire.Welcome, took time.Duration, err error) {
 	g, err := h.hello(ctx)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	g.forget()
 	h.net.system.Root.Stop(g.pid)
-	return g.Welcome, nil
+	return g.Welcome, g.took, nil
 }
 
 // hello says Hello and waits for the answer.
@@ -168,11 +167,12 @@ func (h *host) hello(ctx context.Context) (*greeting, error) {
 		default:
 		}
 	})
+	begin := time.Now()
 	h.net.send(h.net.pid(h.address, doorName), &wire.Hello{Protocol: wire.Protocol, Build: h.build, Head: self(), Address: h.net.address, Desk: name, Identity: h.identity, Config: h.config, Lends: h.source != nil})
 	select {
 	case m := <-desk.welcome:
 		if w, ok := m.(*wire.Welcome); ok {
-			g.Welcome = w
+			g.Welcome, g.took = w, time.Since(begin)
 			return g, nil
 		}
 		err = fmt.Errorf("refused: %s", said(m.(*wire.Refused).Reason))
