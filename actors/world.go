@@ -14,7 +14,7 @@ import (
 // World stands for threads and networks in a simulation: the engine and its workers, all of one process, take their
 // lanes and their way to each other from it, and are otherwise the same code.
 type World interface {
-	// Lane is that of a device, by its place among those of a side: of the worker at an address, or of the head.
+	// Lane is that of a device, by its place among those of a side: of the worker at an address, or of the head; nil: a real one.
 	Lane(address string, device int) Lane
 	// Carry takes a message from one side to another and has it delivered, or loses it. It must not wait.
 	Carry(from, to string, p Parcel, deliver func())
@@ -104,7 +104,11 @@ func (n *Net) lane(device int, far bool) runner {
 	default:
 		return newLane()
 	}
-	return worldLane{n.world.Lane(n.address, device)}
+	l := n.world.Lane(n.address, device)
+	if l == nil {
+		return newLane()
+	}
+	return worldLane{l}
 }
 
 // wrap is what the world has around kernels.

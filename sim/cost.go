@@ -14,14 +14,16 @@ import (
 type Speed struct {
 	Bandwidth float64 // bytes a second that it reads; 0: any number
 	Flops     float64 // operations a second; 0: any number
-	Call      time.Duration
+	// Adds tells that operations take their time besides the bytes, as on one core; else the longer of both counts.
+	Adds bool
+	Call time.Duration
 	// Position is what attention takes for each position that a row looks back on, beside the bytes and operations of it.
 	Position time.Duration
 }
 
 // costs are what the ops of a model take, as it is stored.
 //
-// A call takes a + max(bytes/bandwidth, operations/flops) + c·positions. bytes are those of its weights, each once whatever
+// A call takes a + max(bytes/bandwidth, operations/flops) + c·positions, or the sum of both instead of their maximum. bytes are those of its weights, each once whatever
 // the rows, and of keys and values; positions are what its rows look back on.
 type costs struct {
 	tensors  map[string]need // by name; of one expert where they are experts'
@@ -82,7 +84,11 @@ func (k *costs) of(x Kernel, s Speed) time.Duration {
 	default:
 		return 0 // norms, rotations and sums: what they take is in Call
 	}
-	seconds := math.Max(over(n.bytes, s.Bandwidth), over(n.flops, s.Flops))
+	reading, calculating := over(n.bytes, s.Bandwidth), over(n.flops, s.Flops)
+	seconds := math.Max(reading, calculating)
+	if s.Adds {
+		seconds = reading + calculating
+	}
 	return s.Call + time.Duration(seconds*float64(time.Second)) + time.Duration(positions*float64(s.Position))
 }
 

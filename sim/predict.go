@@ -33,6 +33,7 @@ type Case struct {
 	// Call is what each call of a kernel takes beside bytes and operations, Position what attention takes for each position
 	// looked back on, Hop what a turn waits before it begins, and Message what one takes beside its bytes.
 	Call, Position, Hop, Message time.Duration
+	Adds                         bool // see Speed
 	// Trace is told of all that devices do, in order of time, with Batch 0; nil: nobody is.
 	Trace actors.Trace
 }
@@ -110,7 +111,7 @@ func newDriver(c Case) *driver {
 
 // speed is that of a device of a host.
 func (d *driver) speed(host string, device int) Speed {
-	s := Speed{Call: d.Call, Position: d.Position}
+	s := Speed{Call: d.Call, Position: d.Position, Adds: d.Adds}
 	if i := d.device(host, device); i >= 0 {
 		s.Bandwidth, s.Flops = d.Plan.Devices[i].Bandwidth, d.Plan.Devices[i].Flops
 	}

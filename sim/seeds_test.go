@@ -187,28 +187,25 @@ func TestSeeds(t *testing.T) {
 	}
 }
 
-// A seed repeats itself: who computes what, and when, to the nanosecond. With hosts that fail that is so for most seeds:
-// where timers of the engine end at the same time, the runtime chooses who comes first.
-func TestSeedRepeatsItself(t *testing.T) {
+// A seed repeats itself: who computes what, and when, to the nanosecond. One in ten need not: where goroutines of the engine
+// wake at the same time, the runtime chooses who comes first.
+func TestSeedsRepeatThemselves(t *testing.T) {
 	requests(t)
 	_, few := seeds(t, 20)
+	var differ []uint64
 	for seed := range few {
-		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
-			var first, second []string
-			for _, trace := range []*[]string{&first, &second} {
-				synctest.Test(t, func(t *testing.T) { _, _, *trace = run(t, seed, slog.New(slog.DiscardHandler), false) })
-			}
-			if len(first) == 0 {
-				t.Fatal("nothing is charged for")
-			}
-			for i := range min(len(first), len(second)) {
-				if first[i] != second[i] {
-					t.Fatalf("turn %d of %d: %s, then %s", i, len(first), first[i], second[i])
-				}
-			}
-			if len(first) != len(second) {
-				t.Errorf("%d turns, then %d", len(first), len(second))
-			}
-		})
+		var traces [2][]string
+		for i := range traces {
+			synctest.Test(t, func(t *testing.T) { _, _, traces[i] = run(t, seed, slog.New(slog.DiscardHandler), false) })
+		}
+		if len(traces[0]) == 0 {
+			t.Fatalf("seed %d: nothing is charged for", seed)
+		}
+		if !slices.Equal(traces[0], traces[1]) {
+			differ = append(differ, seed)
+		}
+	}
+	if len(differ)*10 > int(few) {
+		t.Errorf("seeds %v of %d do not repeat themselves", differ, few)
 	}
 }

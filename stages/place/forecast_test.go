@@ -133,20 +133,6 @@ func TestForecastOfLinks(t *testing.T) {
 	}
 }
 
-func TestOffered(t *testing.T) {
-	devices, hosts := Offered([]Offer{
-		{Host{Address: "a:1", Link: Link{1e-4, 1e9}}, []Device{{Name: "cpu", Threads: 2}, {Name: "gpu", Memory: 80e9}}},
-		{Host{Address: "b:1"}, []Device{{Name: "cpu"}}},
-	})
-	var text []string
-	for _, d := range devices {
-		text = append(text, d.String())
-	}
-	if got := strings.Join(text, " "); got != "a:1=cpu:2 a:1=gpu@80000000000B b:1=cpu" || devices[1].Number != 1 || len(hosts) != 2 || hosts[0].Link.Latency != 1e-4 {
-		t.Errorf("%s, %+v, %+v", got, devices, hosts)
-	}
-}
-
 func TestParseRates(t *testing.T) {
 	for text, want := range map[string]float64{"10Gbit": 1.25e9, "100Mbit/s": 1.25e7, "20GB": 2e10, "1GiB/s": 1 << 30, "8bit": 1, "5": 5, "1234567.8kbit": 1234567.8e3 / 8} {
 		got, err := ParseRate(text)

@@ -38,24 +38,6 @@ func per(n, rate float64) float64 {
 	return n / rate
 }
 
-// Offer is a worker with what it has.
-type Offer struct {
-	Host
-	Devices []Device // in its own order; Host and Number are filled in by Offered
-}
-
-// Offered lists the devices of workers, and their hosts, worker after worker.
-func Offered(offers []Offer) (devices []Device, hosts []Host) {
-	for _, o := range offers {
-		hosts = append(hosts, o.Host)
-		for i, d := range o.Devices {
-			d.Host, d.Number = o.Address, i
-			devices = append(devices, d)
-		}
-	}
-	return devices, hosts
-}
-
 // hostOf is what is known of an address; that alone where nothing is.
 func hostOf(hosts []Host, address string) Host {
 	if i := slices.IndexFunc(hosts, func(h Host) bool { return h.Address == address }); i >= 0 {
