@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -27,6 +28,7 @@ type proxy struct {
 	spoil float64       // chance of a piece to have a byte changed
 	cut   float64       // chance of the connection to end behind a piece
 	slice bool          // pieces are cut into single bytes and more
+	swap  float64       // chance of the halves of a piece to change places
 	done  int           // pieces that were harmed
 	quiet int           // pieces to come that are spared
 }
@@ -60,7 +62,7 @@ const startPieces = 120
 func (p *proxy) harm(f func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.delay, p.spoil, p.cut, p.slice = 0, 0, 0, false
+	p.delay, p.spoil, p.cut, p.swap, p.slice = 0, 0, 0, 0, false
 	f()
 }
 
@@ -106,8 +108,12 @@ func (p *proxy) carry(from, to net.Conn) {
 		if spared {
 			delay, cut = 0, false
 		}
-		if delay > 0 || cut || slice || spoil {
+		swap := p.rng.Float64() < p.swap && !spared && n > 1
+		if delay > 0 || cut || slice || spoil || swap {
 			p.done++
+		}
+		if swap {
+			copy(piece, slices.Concat(piece[n/2:n], piece[:n/2]))
 		}
 		if spoil {
 			piece[p.rng.IntN(n)] ^= byte(1 + p.rng.IntN(255))
@@ -130,7 +136,7 @@ func (p *proxy) carry(from, to net.Conn) {
 	}
 }
 
-// A connection that is slow, cut in the middle, in slices, or full of garbage changes no byte of the text and ends neither side. It is
+// A connection that is slow, cut in the middle, in slices, out of order, or full of garbage changes no byte of the text and ends neither side. It is
 // one with certificates: garbage on one without may be a value like any other.
 func TestBadConnections(t *testing.T) {
 	long(t)
@@ -160,6 +166,7 @@ func TestBadConnections(t *testing.T) {
 		{"delayed", func(p *proxy) { p.delay = time.Millisecond }},
 		{"sliced", func(p *proxy) { p.slice = true }},
 		{"cut", func(p *proxy) { p.cut = 0.01 }},
+		{"reordered", func(p *proxy) { p.swap = 0.01 }},
 		{"garbage", func(p *proxy) { p.spoil = 0.01 }},
 		{"all", func(p *proxy) { p.delay, p.slice, p.cut, p.spoil = time.Millisecond, true, 0.005, 0.005 }},
 	} {
